@@ -1,0 +1,126 @@
+/** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
+import type { Instant } from '../instant.ts'
+import type { PreCopy } from '../migration/migration.ts'
+import { place } from '../plan/placement.ts'
+import type { Intent } from '../policy/policy.ts'
+import type { Command } from './command.ts'
+import { type Evacuation, ledgerNow, vmOf, withMigration } from './evacuation.ts'
+import { type Decision, routeOf, toPreCopy } from './on-attempt.ts'
+
+export const admitting = (state: Evacuation): boolean => state.intent === 'run' && state.degraded === undefined
+
+export function consultPolicy(state: Evacuation, now: Instant): Decision {
+  const { started } = state
+  const migrations = [...state.migrations.values()].map(migration => ({ vm: vmOf(state, migration.vm), migration }))
+  const { intents, next } = state.policy.decide({ now, snapshot: started.snapshot, limits: started.limits, migrations })
+  let decision: Decision = { state: { ...state, policy: next }, commands: [] }
+  for (const intent of intents) {
+    const { state: after, commands } = carryOut(decision.state, intent, now)
+    decision = { state: after, commands: [...decision.commands, ...commands] }
+  }
+  return decision
+}
+
+function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
+  const m = state.migrations.get(intent.vm)
+  if (m === undefined) return { state, commands: [] }
+  switch (intent.kind) {
+    case 'prepare':
+      return m.phase === 'queued' && admitting(state) ? prepare(state, m, now) : { state, commands: [] }
+    case 'start':
+      if (m.phase !== 'preparing' || !m.ready || !admitting(state)) return { state, commands: [] }
+      return {
+        state: toPreCopy(state, m, now, intent.tuning),
+        commands: [{ kind: 'migrate', ...routeOf(m), tuning: intent.tuning }],
+      }
+    case 'adjust': {
+      if (m.phase !== 'pre-copy') return { state, commands: [] }
+      const { tuning, why } = intent
+      return {
+        state: withMigration(state, { ...m, tuning }),
+        commands: [{ kind: 'adjust', ...routeOf(m), tuning, why }],
+      }
+    }
+    case 'post-copy':
+      return m.phase === 'pre-copy'
+        ? { state, commands: [{ kind: 'start-post-copy', ...routeOf(m), why: intent.why }] }
+        : { state, commands: [] }
+    case 'cancel':
+      return m.phase === 'pre-copy' ? cancel(state, m, intent.why) : { state, commands: [] }
+  }
+}
+
+type QueuedMigration = Extract<ReturnType<Evacuation['migrations']['get']>, { phase: 'queued' }>
+
+function prepare(state: Evacuation, m: QueuedMigration, now: Instant): Decision {
+  const vm = vmOf(state, m.vm)
+  const { snapshot, endangered, targets } = state.started
+  const view = { snapshot, ledger: ledgerNow(state), endangered, targets, down: state.down, excluded: m.excluded }
+  const placement = place(vm, view, state.planned.get(m.vm))
+  if (!placement.placed) {
+    const failure = { code: 'no-target', refusals: placement.refusals } as const
+    // Somebody may still free memory or come back: a refusal is final only when nothing else moves.
+    if (othersInFlight(state)) return { state, commands: [] }
+    const givenUp = {
+      phase: 'given-up',
+      vm: m.vm,
+      source: m.source,
+      attempts: m.attempts,
+      failure,
+      wasted: m.wasted,
+    } as const
+    return { state: withMigration(state, givenUp), commands: [] }
+  }
+  const next = {
+    phase: 'preparing',
+    vm: m.vm,
+    source: m.source,
+    target: placement.host,
+    attempt: m.attempts + 1,
+    since: now,
+    ready: false,
+    excluded: m.excluded,
+    wasted: m.wasted,
+  } as const
+  return { state: withMigration(state, next), commands: [{ kind: 'prepare', ...routeOf(next), memory: vm.memory }] }
+}
+
+const othersInFlight = (state: Evacuation): boolean =>
+  [...state.migrations.values()].some(m => m.phase !== 'queued' && m.phase !== 'landed' && m.phase !== 'given-up')
+
+function cancel(state: Evacuation, m: PreCopy, why: string): Decision {
+  if (m.cancelling !== undefined) return { state, commands: [] }
+  return { state: withMigration(state, { ...m, cancelling: why }), commands: [{ kind: 'cancel', ...routeOf(m), why }] }
+}
+
+/** Lets go of what has not begun to move. A target that is still being made ready is taken down when it reports (see step.ts). */
+export function stopAdmitting(state: Evacuation, why: string): Decision {
+  let next = state
+  const commands: Command[] = []
+  for (const m of state.migrations.values()) {
+    if (m.phase === 'preparing' && m.ready) commands.push({ kind: 'roll-back', ...routeOf(m), why })
+    if (m.phase !== 'queued') continue
+    const failure = m.lastFailure ?? { code: 'cancelled', detail: why }
+    next = withMigration(next, {
+      phase: 'given-up',
+      vm: m.vm,
+      source: m.source,
+      attempts: m.attempts,
+      failure,
+      wasted: m.wasted,
+    })
+  }
+  return { state: next, commands }
+}
+
+/** Calls back everything that can be called back. What is past the point of no return goes on to its end. */
+export function callBack(state: Evacuation, why: string): Decision {
+  let { state: next, commands } = stopAdmitting(state, why)
+  for (const m of state.migrations.values()) {
+    if (m.phase !== 'pre-copy') continue
+    const { state: after, commands: more } = cancel(next, m, why)
+    next = after
+    commands = [...commands, ...more]
+  }
+  return { state: next, commands }
+}

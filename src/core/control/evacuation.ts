@@ -1,0 +1,52 @@
+/** The state of one evacuation: a fold over its journal. Read-only; `step` makes the next one. */
+import type { HostId, VmId } from '../ids.ts'
+import type { Instant } from '../instant.ts'
+import { findVm } from '../inventory/snapshot.ts'
+import type { Vm } from '../inventory/vm.ts'
+import { isInFlight, type Migration, move } from '../migration/migration.ts'
+import { type Ledger, openLedger } from '../plan/ledger.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Bytes } from '../units.ts'
+import type { Started } from './observed.ts'
+
+/** What the operator wants: go on; start nothing new; call back what can be called back. */
+export type Intent = 'run' | 'paused' | 'aborting'
+
+export interface Evacuation {
+  readonly started: Started
+  readonly startedAt: Instant
+  readonly policy: Policy
+  readonly intent: Intent
+  /** Why nothing new is admitted although nobody paused. */
+  readonly degraded: string | undefined
+  /** In the plan's order, then those without a place. */
+  readonly migrations: ReadonlyMap<VmId, Migration>
+  readonly vms: ReadonlyMap<VmId, Vm>
+  /** Planned targets. */
+  readonly planned: ReadonlyMap<VmId, HostId>
+  readonly down: ReadonlyMap<HostId, string>
+  readonly endedAt: Instant | undefined
+}
+
+/** Memory as it is promised now: VMs at home, landed, and on their way. */
+export function ledgerNow(state: Evacuation): Ledger {
+  const promised: (readonly [HostId, Bytes])[] = []
+  for (const m of state.migrations.values()) {
+    if (m.phase === 'landed' || isInFlight(m)) promised.push([m.target, vmOf(state, m.vm).memory])
+  }
+  return openLedger(state.started.snapshot, promised)
+}
+
+/** @throws Error when the edge is illegal */
+export function withMigration(state: Evacuation, next: Migration): Evacuation {
+  const current = state.migrations.get(next.vm)
+  if (current === undefined) throw new Error(`${next.vm} is not part of this evacuation`)
+  if (current === next) return state
+  return { ...state, migrations: new Map(state.migrations).set(next.vm, move(current, next)) }
+}
+
+export function vmOf(state: Evacuation, id: VmId): Vm {
+  const vm = state.vms.get(id) ?? findVm(state.started.snapshot, id)
+  if (vm === undefined) throw new Error(`${id} is not part of this evacuation`)
+  return vm
+}

@@ -1,0 +1,81 @@
+/** Facts that reach the core, in the past tense. They are what the journal stores, so a change to one needs a version and an upcast. */
+import type { EvacuationId, HostId, SiteId, VmId } from '../ids.ts'
+import type { Snapshot } from '../inventory/snapshot.ts'
+import type { MigrationFailure } from '../migration/failure.ts'
+import type { Mode } from '../migration/migration.ts'
+import type { Whereabouts } from '../migration/presence.ts'
+import type { Progress } from '../migration/progress.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { Bytes, BytesPerSecond, Milliseconds } from '../units.ts'
+
+/** What the operator bounds. `undefined`: no bound but the policy's own. */
+export interface Limits {
+  readonly maxParallel: number | undefined
+  /** For all migrations together. */
+  readonly bandwidth: BytesPerSecond | undefined
+}
+
+export interface Started {
+  readonly kind: 'evacuation-started'
+  readonly id: EvacuationId
+  readonly snapshot: Snapshot
+  readonly endangered: readonly SiteId[]
+  readonly targets: readonly SiteId[]
+  /** As given: `fixed:4`. */
+  readonly policy: string
+  readonly limits: Limits
+  readonly plan: Plan
+  readonly world: 'qemu' | 'libvirt' | 'simulated'
+  readonly seed: number
+  /** Who started it: user, machine, process. For the next one, who is refused. */
+  readonly by: string
+}
+
+interface OfAttempt {
+  readonly vm: VmId
+  readonly attempt: number
+}
+
+export type Order =
+  | { readonly order: 'pause' }
+  | { readonly order: 'resume' }
+  | { readonly order: 'abort' }
+  /** The operator says, on their own responsibility, where an uncertain VM is to count as running. */
+  | { readonly order: 'resolve'; readonly vm: VmId; readonly runsAt: 'source' | 'target' }
+
+export type Observed =
+  | Started
+  | { readonly kind: 'tick' }
+  /** A new controller process took over this journal. Running migrations went on without it. */
+  | { readonly kind: 'controller-restarted'; readonly by: string }
+  | ({ readonly kind: 'operator'; readonly by: string } & Order)
+  | ({ readonly kind: 'target-ready' } & OfAttempt)
+  | ({ readonly kind: 'memory-flowing' } & OfAttempt)
+  | ({ readonly kind: 'progress'; readonly progress: Progress } & OfAttempt)
+  /** Stopped at the source for the last part. */
+  | ({ readonly kind: 'guest-stopped' } & OfAttempt)
+  /** The source has sent everything and has the target's word that it arrived. */
+  | ({ readonly kind: 'sent-whole' } & OfAttempt)
+  | ({ readonly kind: 'post-copy-began' } & OfAttempt)
+  | ({ readonly kind: 'post-copy-broke'; readonly why: string } & OfAttempt)
+  /** The VM runs at home, the target has nothing of it (any more). */
+  | ({ readonly kind: 'attempt-failed'; readonly failure: MigrationFailure } & OfAttempt)
+  /** Nobody knows: both sides must be asked. */
+  | ({ readonly kind: 'attempt-unclear'; readonly why: string } & OfAttempt)
+  | ({ readonly kind: 'whereabouts'; readonly where: Whereabouts } & OfAttempt)
+  /** The target was seen running it. */
+  | ({
+      readonly kind: 'landed'
+      readonly mode: Mode
+      readonly downtime: Milliseconds | undefined
+      readonly sent: Bytes
+      readonly needed: Bytes | undefined
+    } & OfAttempt)
+  | ({ readonly kind: 'source-ended' } & OfAttempt)
+  | ({ readonly kind: 'source-lingers'; readonly why: string } & OfAttempt)
+  | { readonly kind: 'host-unreachable'; readonly host: HostId; readonly why: string }
+  | { readonly kind: 'host-back'; readonly host: HostId }
+  /** The journal can hardly be written: finish what runs, admit nothing. */
+  | { readonly kind: 'journal-failing'; readonly why: string }
+
+export type ObservedKind = Observed['kind']

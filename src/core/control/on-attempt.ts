@@ -1,0 +1,285 @@
+/** How one VM's migration moves on when something was observed of its running attempt. One function a fact; each ignores what is out of date. */
+import type { Instant } from '../instant.ts'
+import { plus } from '../instant.ts'
+import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
+import {
+  type InFlight,
+  isMoving,
+  type Landed,
+  type Migration,
+  type PreCopy,
+  type Preparing,
+  type Queued,
+  type Tuning,
+} from '../migration/migration.ts'
+import { type Milliseconds, ms } from '../units.ts'
+import type { Command, Route } from './command.ts'
+import { type Evacuation, vmOf, withMigration } from './evacuation.ts'
+import type { Observed } from './observed.ts'
+import { reconcile } from './reconcile.ts'
+
+export interface Decision {
+  readonly state: Evacuation
+  readonly commands: readonly Command[]
+}
+export const nothing = (state: Evacuation): Decision => ({ state, commands: [] })
+
+/** Attempts a VM gets before it is given up. */
+export const attemptsAllowed = 5
+/** Pause before the next attempt: doubled each time, from the first to the last. */
+const firstPause = ms(1_000)
+const longestPause = ms(30_000)
+/** Both sides of an uncertain VM are asked again: quickly at first, then at leisure. */
+const askAgainFirst = ms(1_000)
+const askAgainAtMost = ms(10_000)
+
+export const routeOf = (m: InFlight | Landed): Route => ({
+  vm: m.vm,
+  source: m.source,
+  target: m.target,
+  attempt: m.attempt,
+})
+const untuned = (state: Evacuation, m: InFlight): Tuning => ({
+  rate: undefined,
+  downtimeLimit: vmOf(state, m.vm).policy.maxDowntime,
+})
+
+export function onReady(state: Evacuation, m: InFlight): Decision {
+  return m.phase === 'preparing' ? nothing(withMigration(state, { ...m, ready: true })) : nothing(state)
+}
+
+/** Also the way back from a doubt: memory is seen flowing. */
+export function toPreCopy(
+  state: Evacuation,
+  m: Preparing | Extract<InFlight, { phase: 'uncertain' }>,
+  now: Instant,
+  tuning: Tuning,
+): Evacuation {
+  const next: PreCopy = {
+    phase: 'pre-copy',
+    vm: m.vm,
+    source: m.source,
+    target: m.target,
+    attempt: m.attempt,
+    excluded: m.excluded,
+    wasted: m.wasted,
+    startedAt: m.phase === 'uncertain' ? m.startedAt : now,
+    progress: m.phase === 'uncertain' ? m.progress : undefined,
+    tuning,
+    cancelling: undefined,
+  }
+  return withMigration(state, next)
+}
+
+export function onProgress(state: Evacuation, m: InFlight, event: Extract<Observed, { kind: 'progress' }>): Decision {
+  if (!isMoving(m) || m.phase === 'uncertain') return nothing(state)
+  return nothing(withMigration(state, { ...m, progress: event.progress }))
+}
+
+export function onGuestStopped(state: Evacuation, m: InFlight, now: Instant): Decision {
+  if (m.phase !== 'pre-copy') return nothing(state)
+  const { cancelling: _, ...moving } = m
+  return nothing(withMigration(state, { ...moving, phase: 'switchover', since: now, finishing: false }))
+}
+
+export function onSentWhole(state: Evacuation, m: InFlight, now: Instant): Decision {
+  if (m.phase === 'pre-copy') {
+    const { cancelling: _, ...moving } = m
+    const next = withMigration(state, { ...moving, phase: 'switchover', since: now, finishing: true })
+    return { state: next, commands: [{ kind: 'finish', ...routeOf(m) }] }
+  }
+  if (m.phase === 'post-copy') return { state, commands: [{ kind: 'finish', ...routeOf(m) }] }
+  if (m.phase !== 'switchover' || m.finishing) return nothing(state)
+  return { state: withMigration(state, { ...m, finishing: true }), commands: [{ kind: 'finish', ...routeOf(m) }] }
+}
+
+export function onPostCopyBegan(state: Evacuation, m: InFlight, now: Instant): Decision {
+  if (m.phase === 'post-copy') return nothing(m.broken ? withMigration(state, { ...m, broken: false }) : state)
+  if (m.phase !== 'pre-copy') return nothing(state)
+  const { cancelling: _, ...moving } = m
+  return nothing(withMigration(state, { ...moving, phase: 'post-copy', since: now, broken: false }))
+}
+
+export function onPostCopyBroke(state: Evacuation, m: InFlight): Decision {
+  if (m.phase !== 'post-copy' || m.broken) return nothing(state)
+  return { state: withMigration(state, { ...m, broken: true }), commands: [{ kind: 'recover', ...routeOf(m) }] }
+}
+
+/** Bytes an attempt has put on the wire; they were in vain if it failed. */
+const spent = (m: InFlight): number => m.wasted + (isMoving(m) ? (m.progress?.sent ?? 0) : 0)
+
+export function onFailed(state: Evacuation, m: InFlight, failure: MigrationFailure, now: Instant): Decision {
+  // The driver says so only with the VM seen at home; in post-copy there is no way home, so such a word is doubted.
+  if (m.phase === 'post-copy') return doubt(state, m, `reported as failed in post-copy (${failure.code})`, now)
+  const next = afterFailure[failure.code]
+  const exhausted = m.attempt >= attemptsAllowed
+  if (next === 'give-up' || exhausted || state.intent === 'aborting') {
+    return nothing(
+      withMigration(state, {
+        phase: 'given-up',
+        vm: m.vm,
+        source: m.source,
+        attempts: m.attempt,
+        failure,
+        wasted: spent(m),
+      }),
+    )
+  }
+  const pause = ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
+  return nothing(withMigration(state, backToQueue(m, failure, next === 'other-target', plus(now, pause))))
+}
+
+function backToQueue(m: InFlight, failure: MigrationFailure, exclude: boolean, notBefore: Instant): Queued {
+  return {
+    phase: 'queued',
+    vm: m.vm,
+    source: m.source,
+    attempts: m.attempt,
+    notBefore,
+    excluded: exclude ? [...new Set([...m.excluded, m.target])] : m.excluded,
+    lastFailure: failure,
+    wasted: spent(m),
+  }
+}
+
+/** Into `uncertain`, and ask both sides. The doubt's beginning is kept when there was one already. */
+export function doubt(state: Evacuation, m: InFlight, why: string, now: Instant): Decision {
+  if (m.phase === 'uncertain')
+    return {
+      state: withMigration(state, { ...m, why, askAgainAt: undefined }),
+      commands: [{ kind: 'reconcile', ...routeOf(m) }],
+    }
+  const moving = isMoving(m)
+  const next: Migration = {
+    phase: 'uncertain',
+    vm: m.vm,
+    source: m.source,
+    target: m.target,
+    attempt: m.attempt,
+    excluded: m.excluded,
+    wasted: m.wasted,
+    startedAt: moving ? m.startedAt : now,
+    progress: moving ? m.progress : undefined,
+    tuning: moving ? m.tuning : untuned(state, m),
+    finishing: m.phase === 'switchover' && m.finishing,
+    since: now,
+    why,
+    whereabouts: undefined,
+    askAgainAt: undefined,
+    asked: 0,
+  }
+  return { state: withMigration(state, next), commands: [{ kind: 'reconcile', ...routeOf(m) }] }
+}
+
+export function onWhereabouts(
+  state: Evacuation,
+  m: InFlight,
+  event: Extract<Observed, { kind: 'whereabouts' }>,
+  now: Instant,
+): Decision {
+  if (m.phase !== 'uncertain') return nothing(state)
+  const { where } = event
+  const verdict = reconcile({ where, finishing: m.finishing, doubtFor: now - m.since })
+  const route = routeOf(m)
+  const asked = { ...m, whereabouts: where, asked: m.asked + 1 }
+  switch (verdict.verdict) {
+    case 'ask-again':
+      return nothing(withMigration(state, { ...asked, why: verdict.why, askAgainAt: plus(now, askPause(asked.asked)) }))
+    case 'home': {
+      const failure: MigrationFailure = { code: 'path-lost', detail: `${m.why}; the VM runs at home` }
+      return onFailed(state, asked, failure, now)
+    }
+    case 'died': {
+      const failure: MigrationFailure = { code: 'vm-died', detail: verdict.why }
+      return onFailed(state, asked, failure, now)
+    }
+    case 'roll-back':
+      return { state: withMigration(state, asked), commands: [{ kind: 'roll-back', ...route, why: m.why }] }
+    case 'finish': {
+      const { why: _why, whereabouts: _w, askAgainAt: _a, asked: _n, ...moving } = asked
+      return {
+        state: withMigration(state, { ...moving, phase: 'switchover', finishing: true }),
+        commands: [{ kind: 'finish', ...route }],
+      }
+    }
+    case 'recover':
+    case 'follow':
+      return resumeFollowing(state, asked, verdict.verdict === 'recover' ? 'broken' : verdict.as, now)
+    case 'landed':
+      return landed(
+        state,
+        asked,
+        { mode: 'pre-copy', downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined },
+        now,
+      )
+  }
+}
+
+/** A migration that was in doubt is seen on its way: take it up where it is. */
+function resumeFollowing(
+  state: Evacuation,
+  m: Extract<InFlight, { phase: 'uncertain' }>,
+  as: 'pre-copy' | 'switchover' | 'post-copy' | 'broken',
+  now: Instant,
+): Decision {
+  const { why: _why, whereabouts: _w, askAgainAt: _a, asked: _n, finishing, since: _s, ...moving } = m
+  const follow: Command = { kind: 'follow', ...routeOf(m) }
+  if (as === 'pre-copy') return { state: toPreCopy(state, m, now, m.tuning), commands: [follow] }
+  if (as === 'switchover')
+    return {
+      state: withMigration(state, { ...moving, phase: 'switchover', since: now, finishing }),
+      commands: [follow],
+    }
+  const broken = as === 'broken'
+  return {
+    state: withMigration(state, { ...moving, phase: 'post-copy', since: now, broken }),
+    commands: [broken ? { kind: 'recover', ...routeOf(m) } : follow],
+  }
+}
+
+const askPause = (asked: number): Milliseconds =>
+  ms(Math.min(askAgainAtMost, askAgainFirst * 2 ** Math.min(10, asked - 1)))
+
+export interface LandingFacts {
+  readonly mode: Landed['mode']
+  readonly downtime: Milliseconds | undefined
+  readonly sent: number
+  readonly needed: number | undefined
+}
+
+/** The target runs it: from here the VM is safe, whatever becomes of the source. */
+export function landed(state: Evacuation, m: InFlight, facts: LandingFacts, now: Instant): Decision {
+  if (m.phase === 'preparing') return doubt(state, m, 'reported as landed before any memory flowed', now)
+  const next: Landed = {
+    phase: 'landed',
+    vm: m.vm,
+    source: m.source,
+    target: m.target,
+    attempt: m.attempt,
+    mode: facts.mode,
+    startedAt: m.startedAt,
+    switchedAt: now,
+    downtime: facts.downtime,
+    bytesSent: m.wasted + Math.max(facts.sent, m.progress?.sent ?? 0),
+    bytesNeeded: facts.needed,
+    sourceEnded: false,
+    retire: { tries: 1, nextAt: undefined, why: undefined },
+  }
+  // Even an absent source may have left its definition behind; `retire` puts the tombstone there.
+  return { state: withMigration(state, next), commands: [{ kind: 'retire', ...routeOf(next) }] }
+}
+
+/** Times the stopped copy at the source is asked to end before the operator is told to do it. */
+const retireTries = 6
+const retirePause = ms(5_000)
+
+export function onSourceEnded(state: Evacuation, m: Landed): Decision {
+  return nothing(
+    withMigration(state, { ...m, sourceEnded: true, retire: { ...m.retire, nextAt: undefined, why: undefined } }),
+  )
+}
+
+export function onSourceLingers(state: Evacuation, m: Landed, why: string, now: Instant): Decision {
+  const nextAt = m.retire.tries < retireTries ? plus(now, retirePause) : undefined
+  return nothing(withMigration(state, { ...m, retire: { ...m.retire, nextAt, why } }))
+}

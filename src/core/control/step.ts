@@ -1,0 +1,229 @@
+/**
+ * The controller: `(state, observed, now) → (state, commands)`. Total and pure; the same in production, lab, simulator and tests.
+ *
+ * Invariants (held by properties in step.test.ts): edges of migration.ts are the only moves; an answer to an older attempt changes
+ * nothing; nothing is cancelled past the point of no return; memory promised never exceeds a target; a paused, aborting or degraded
+ * evacuation starts nothing. It must never decide from the wall clock or from what it did not observe.
+ */
+import { assertNever } from '../assert-never.ts'
+import type { HostId, VmId } from '../ids.ts'
+import type { Instant } from '../instant.ts'
+import { plus } from '../instant.ts'
+import { type InFlight, isInFlight, type Uncertain } from '../migration/migration.ts'
+import { ms } from '../units.ts'
+import { callBack, consultPolicy, stopAdmitting } from './admit.ts'
+import type { Command } from './command.ts'
+import { type Evacuation, withMigration } from './evacuation.ts'
+import type { Observed } from './observed.ts'
+import {
+  type Decision,
+  doubt,
+  landed,
+  nothing,
+  onFailed,
+  onGuestStopped,
+  onPostCopyBegan,
+  onPostCopyBroke,
+  onProgress,
+  onReady,
+  onSentWhole,
+  onSourceEnded,
+  onSourceLingers,
+  onWhereabouts,
+  routeOf,
+} from './on-attempt.ts'
+import { startEvacuation } from './start-evacuation.ts'
+
+/** How long the run waits for VMs in doubt when there is nothing else left to do. They are then reported as uncertain. */
+export const uncertainPatience = ms(300_000)
+
+/** The first fact makes the state; all later ones change it. `undefined` before the first. */
+export function step(state: Evacuation | undefined, event: Observed, now: Instant): Decision {
+  if (event.kind === 'evacuation-started') {
+    if (state !== undefined) throw new Error(`evacuation ${state.started.id} is started already`)
+    return consultAndClose(nothing(startEvacuation(event, now)), now)
+  }
+  if (state === undefined) throw new Error(`the first fact must be evacuation-started, not ${event.kind}`)
+  const decision = react(state, event, now)
+  // A sample alone starts nothing: the policy is asked on ticks and when something happened.
+  return event.kind === 'progress' ? decision : consultAndClose(decision, now)
+}
+
+function consultAndClose(decision: Decision, now: Instant): Decision {
+  const { state, commands } = decision
+  const asked = state.intent === 'aborting' ? nothing(state) : consultPolicy(state, now)
+  return { state: closeIfDone(asked.state, now), commands: [...commands, ...asked.commands] }
+}
+
+function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-started' }>, now: Instant): Decision {
+  switch (event.kind) {
+    case 'tick':
+      return onTick(state, now)
+    case 'controller-restarted':
+      return onRestart(state, now)
+    case 'operator':
+      return onOrder(state, event, now)
+    case 'host-unreachable':
+      return nothing({ ...state, down: new Map(state.down).set(event.host, event.why) })
+    case 'host-back':
+      return nothing({ ...state, down: without(state.down, event.host) })
+    case 'journal-failing':
+      return state.degraded === undefined ? stopAdmitting({ ...state, degraded: event.why }, event.why) : nothing(state)
+    case 'source-ended':
+    case 'source-lingers': {
+      const m = state.migrations.get(event.vm)
+      if (m?.phase !== 'landed' || m.attempt !== event.attempt || m.sourceEnded) return nothing(state)
+      return event.kind === 'source-ended' ? onSourceEnded(state, m) : onSourceLingers(state, m, event.why, now)
+    }
+    case 'target-ready':
+    case 'memory-flowing':
+    case 'progress':
+    case 'guest-stopped':
+    case 'sent-whole':
+    case 'post-copy-began':
+    case 'post-copy-broke':
+    case 'attempt-failed':
+    case 'attempt-unclear':
+    case 'whereabouts':
+    case 'landed': {
+      const m = state.migrations.get(event.vm)
+      if (m === undefined || !isInFlight(m) || m.attempt !== event.attempt) return nothing(state)
+      return onAttempt(state, m, event, now)
+    }
+    default:
+      return assertNever(event)
+  }
+}
+
+type AttemptEvent = Extract<
+  Observed,
+  {
+    kind:
+      | 'target-ready'
+      | 'memory-flowing'
+      | 'progress'
+      | 'guest-stopped'
+      | 'sent-whole'
+      | 'post-copy-began'
+      | 'post-copy-broke'
+      | 'attempt-failed'
+      | 'attempt-unclear'
+      | 'whereabouts'
+      | 'landed'
+  }
+>
+
+function onAttempt(state: Evacuation, m: InFlight, event: AttemptEvent, now: Instant): Decision {
+  switch (event.kind) {
+    case 'target-ready':
+      // Called off while the target was being made ready: take it down again.
+      if (m.phase === 'preparing' && (state.intent === 'aborting' || state.degraded !== undefined)) {
+        return {
+          state,
+          commands: [{ kind: 'roll-back', ...routeOf(m), why: state.degraded ?? 'the operator aborted' }],
+        }
+      }
+      return onReady(state, m)
+    case 'memory-flowing':
+      return nothing(state)
+    case 'progress':
+      return onProgress(state, m, event)
+    case 'guest-stopped':
+      return onGuestStopped(state, m, now)
+    case 'sent-whole':
+      return onSentWhole(state, m, now)
+    case 'post-copy-began':
+      return onPostCopyBegan(state, m, now)
+    case 'post-copy-broke':
+      return onPostCopyBroke(state, m)
+    case 'attempt-failed':
+      return onFailed(state, m, event.failure, now)
+    case 'attempt-unclear':
+      return doubt(state, m, event.why, now)
+    case 'whereabouts':
+      return onWhereabouts(state, m, event, now)
+    case 'landed':
+      return landed(state, m, event, now)
+    default:
+      return assertNever(event)
+  }
+}
+
+/** Whatever was under way went on without us, or did not: ask, before anything else is done. */
+function onRestart(state: Evacuation, now: Instant): Decision {
+  let decision = nothing(state)
+  for (const m of state.migrations.values()) {
+    if (isInFlight(m)) {
+      const { state: next, commands } = doubt(decision.state, m, 'the controller was restarted', now)
+      decision = { state: next, commands: [...decision.commands, ...commands] }
+    } else if (m.phase === 'landed' && !m.sourceEnded) {
+      decision = { ...decision, commands: [...decision.commands, { kind: 'retire', ...routeOf(m) }] }
+    }
+  }
+  return decision
+}
+
+function onTick(state: Evacuation, now: Instant): Decision {
+  let next = state
+  const commands: Command[] = []
+  for (const m of state.migrations.values()) {
+    if (m.phase === 'uncertain' && m.askAgainAt !== undefined && m.askAgainAt <= now) {
+      next = withMigration(next, { ...m, askAgainAt: undefined })
+      commands.push({ kind: 'reconcile', ...routeOf(m) })
+    }
+    if (m.phase === 'landed' && !m.sourceEnded && m.retire.nextAt !== undefined && m.retire.nextAt <= now) {
+      next = withMigration(next, { ...m, retire: { ...m.retire, tries: m.retire.tries + 1, nextAt: undefined } })
+      commands.push({ kind: 'retire', ...routeOf(m) })
+    }
+  }
+  return { state: next, commands }
+}
+
+function onOrder(state: Evacuation, event: Extract<Observed, { kind: 'operator' }>, now: Instant): Decision {
+  switch (event.order) {
+    case 'pause':
+      return nothing(state.intent === 'run' ? { ...state, intent: 'paused' } : state)
+    case 'resume':
+      return nothing(state.intent === 'paused' ? { ...state, intent: 'run' } : state)
+    case 'abort':
+      return state.intent === 'aborting'
+        ? nothing(state)
+        : callBack({ ...state, intent: 'aborting' }, 'the operator aborted')
+    case 'resolve': {
+      const m = state.migrations.get(event.vm)
+      return m?.phase === 'uncertain' ? resolve(state, m, event.runsAt, now) : nothing(state)
+    }
+    default:
+      return assertNever(event)
+  }
+}
+
+function resolve(state: Evacuation, m: Uncertain, runsAt: 'source' | 'target', now: Instant): Decision {
+  if (runsAt === 'source') {
+    return onFailed(state, m, { code: 'cancelled', detail: 'resolved by the operator: it runs at its source' }, now)
+  }
+  const facts = { mode: 'pre-copy', downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined } as const
+  return landed(state, m, facts, now)
+}
+
+/** Everybody has an outcome, or only doubts are left and their time is up. */
+function closeIfDone(state: Evacuation, now: Instant): Evacuation {
+  if (state.endedAt !== undefined) return state
+  for (const m of state.migrations.values()) {
+    if (m.phase === 'given-up') continue
+    if (m.phase === 'landed' && (m.sourceEnded || (m.retire.nextAt === undefined && m.retire.why !== undefined)))
+      continue
+    if (m.phase === 'uncertain' && m.asked > 0 && now >= plus(m.since, uncertainPatience)) continue
+    return state
+  }
+  return { ...state, endedAt: now }
+}
+
+function without(down: ReadonlyMap<HostId, string>, host: HostId): ReadonlyMap<HostId, string> {
+  const next = new Map(down)
+  next.delete(host)
+  return next
+}
+
+/** For those who only want to know whether this fact touches that VM. */
+export const concerns = (event: Observed, vm: VmId): boolean => 'vm' in event && event.vm === vm

@@ -1,0 +1,49 @@
+/** A virtual machine as the inventory knows it, and what its owner allows. */
+import type { HostId, VmId } from '../ids.ts'
+import { type Bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
+
+/** How memory is written: a hot set rewritten every `period`, the rest at the cold rate. */
+export interface DirtyModel {
+  readonly hot: Bytes
+  readonly period: Milliseconds
+  readonly cold: BytesPerSecond
+}
+
+export interface Disk {
+  readonly name: string
+  readonly size: Bytes
+  /** Bytes that would have to be copied. @default size */
+  readonly used: Bytes
+  readonly write: BytesPerSecond
+  /** On storage that the target reaches too: nothing to copy. */
+  readonly shared: boolean
+}
+
+/** What may be done to a guest beyond plain pre-copy, which is always allowed. */
+export const modesOfLastResort = ['post-copy', 'stop-copy', 'save', 'shutdown'] as const
+export type ModeOfLastResort = (typeof modesOfLastResort)[number]
+
+export interface VmPolicy {
+  /** The guest may stand still this long at switchover. */
+  readonly maxDowntime: Milliseconds
+  readonly allow: readonly ModeOfLastResort[]
+  /** `stay`: this VM may not move; the report says so. */
+  readonly action: 'move' | 'stay'
+}
+
+export interface Vm {
+  readonly id: VmId
+  readonly host: HostId
+  readonly memory: Bytes
+  /** Memory that must leave at least once (non-zero). @default memory */
+  readonly used: Bytes
+  readonly dirty: DirtyModel | undefined
+  readonly disks: readonly Disk[]
+  readonly value: number
+  readonly group: string | undefined
+  readonly policy: VmPolicy
+}
+
+/** QEMU's and libvirt's default downtime limit is 300 ms (qapi/migration.json, `downtime-limit`); so is ours. */
+export const defaultMaxDowntime = ms(300)
+export const defaultVmPolicy: VmPolicy = { maxDowntime: defaultMaxDowntime, allow: [], action: 'move' }

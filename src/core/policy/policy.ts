@@ -1,0 +1,42 @@
+/**
+ * Policies are rivals behind this one interface, so that ours can be measured against the others on the same world.
+ *
+ * A policy says what it wants; `step` keeps the rules (memory, pause, abort, legal edges), picks the host, and makes the commands.
+ * A policy is an immutable value that carries its own memory: `decide` returns its successor.
+ */
+import type { Instant } from '../instant.ts'
+import type { VmId } from '../ids.ts'
+import type { Snapshot } from '../inventory/snapshot.ts'
+import type { Vm } from '../inventory/vm.ts'
+import type { Migration, Tuning } from '../migration/migration.ts'
+import type { Limits } from '../control/observed.ts'
+
+export interface PolicyView {
+  readonly now: Instant
+  readonly snapshot: Snapshot
+  readonly limits: Limits
+  /** In the plan's order. */
+  readonly migrations: readonly { readonly vm: Vm; readonly migration: Migration }[]
+}
+
+export type Intent =
+  /** Make a target ready: takes memory there, none of the path. */
+  | { readonly kind: 'prepare'; readonly vm: VmId }
+  /** Let memory of a ready one flow. */
+  | { readonly kind: 'start'; readonly vm: VmId; readonly tuning: Tuning }
+  | { readonly kind: 'adjust'; readonly vm: VmId; readonly tuning: Tuning; readonly why: string }
+  | { readonly kind: 'post-copy'; readonly vm: VmId; readonly why: string }
+  | { readonly kind: 'cancel'; readonly vm: VmId; readonly why: string }
+
+export interface Decided {
+  readonly intents: readonly Intent[]
+  readonly next: Policy
+}
+
+export interface Policy {
+  /** As the operator writes it: `fixed:4`. */
+  readonly name: string
+  /** Migrations at one time, for the plan's forecast. */
+  readonly slots: number
+  decide(view: PolicyView): Decided
+}

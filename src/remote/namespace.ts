@@ -1,0 +1,32 @@
+/**
+ * A Linux network namespace on this machine, as a {@link Remote}: the lab's hosts. Files and unix sockets are shared with the
+ * machine, the network is not. A namespace that is gone is a host that is down.
+ */
+import { access } from 'node:fs/promises'
+import { connectUnix } from './connect-unix.ts'
+import { HostUnreachable, type Remote } from './remote.ts'
+import { spawnCommand } from './spawn-command.ts'
+
+/** @param name as `ip netns` knows it */
+export function namespaceRemote(name: string): Remote {
+  const where = `namespace ${name}`
+  const insist = async (): Promise<void> => {
+    try {
+      await access(`/run/netns/${name}`)
+    } catch (error) {
+      throw new HostUnreachable(`${where} does not exist (any more)`, { cause: error })
+    }
+  }
+  return {
+    where,
+    async run(argv, options, signal) {
+      await insist()
+      return spawnCommand(['ip', 'netns', 'exec', name, ...argv], options, signal)
+    },
+    async connectUnix(path, signal) {
+      await insist()
+      return connectUnix(path, signal)
+    },
+    close: () => Promise.resolve(),
+  }
+}

@@ -1,0 +1,67 @@
+/** The port `Remote`: run a command or open a socket on a host. Drivers: local.ts, namespace.ts, ssh.ts. Installs nothing there. */
+import type { Duplex } from 'node:stream'
+
+export interface RunOptions {
+  /** Written to the command's standard input, which is then closed. */
+  readonly stdin?: string | Uint8Array
+  /** More output than this ends the command with an error. @default 4 MiB @unit bytes */
+  readonly maxOutput?: number
+}
+
+export interface RunResult {
+  /** Exit code; 128 + number when a signal ended the command. */
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Remote {
+  /** How a message names the place: `this machine`, `namespace lb-a-1`, `root@host over ssh`. */
+  readonly where: string
+  /**
+   * Runs `argv` (no shell in between) and waits for its end. A code other than 0 is a result, not an error.
+   * @throws HostUnreachable when the host did not take the command: whether it ran is then unknown
+   * @throws CommandUnavailable when the program is not there; nothing ran
+   */
+  run(argv: readonly string[], options: RunOptions, signal: AbortSignal): Promise<RunResult>
+  /**
+   * Opens a unix socket on the host.
+   * @throws HostUnreachable, or the socket's own error (`ENOENT`, `ECONNREFUSED`)
+   */
+  connectUnix(path: string, signal: AbortSignal): Promise<Duplex>
+  /** Ends what was kept open. Idempotent. */
+  close(): Promise<void>
+}
+
+/** The host could not be asked. Says nothing about what runs on it. */
+export class HostUnreachable extends Error {
+  override readonly name = 'HostUnreachable'
+}
+
+/** The program is not installed on the host; nothing ran. */
+export class CommandUnavailable extends Error {
+  override readonly name = 'CommandUnavailable'
+}
+
+/** A command ran and failed, where only success would do. */
+export class CommandFailed extends Error {
+  override readonly name = 'CommandFailed'
+  readonly result: RunResult
+  constructor(where: string, argv: readonly string[], result: RunResult) {
+    const said = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-3).join(' / ').slice(0, 400)
+    super(`${argv.slice(0, 3).join(' ')} on ${where} ended with ${result.code}${said === '' ? '' : `: ${said}`}`)
+    this.result = result
+  }
+}
+
+/** Runs and insists on exit code 0. @throws CommandFailed, HostUnreachable, CommandUnavailable */
+export async function runOk(
+  remote: Remote,
+  argv: readonly string[],
+  options: RunOptions,
+  signal: AbortSignal,
+): Promise<string> {
+  const result = await remote.run(argv, options, signal)
+  if (result.code !== 0) throw new CommandFailed(remote.where, argv, result)
+  return result.stdout
+}
