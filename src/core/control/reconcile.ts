@@ -73,7 +73,7 @@ export function reconcile({ where, finishing, doubtFor }: Asked): Verdict {
       if (target.state === 'paused' && target.as === 'ready') return { verdict: 'finish' }
       if (target.state === 'unreachable') return askAgain('gone at the source, and the target does not answer')
       return {
-        then: 'died',
+        verdict: 'died',
         why: `its process at the source is gone and the target does not have it whole: ${answers}`,
       }
     case 'unreachable':

@@ -92,7 +92,7 @@ function checkMemory({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
   for (const change of changes) {
     const size = findVm(snapshot, change.vm)?.memory ?? 0
     if (change.release) {
-      take(change.host, -size)
+      take(change.host, 0 - size)
       continue
     }
     const left = free.get(change.host) ?? 0
