@@ -13,7 +13,7 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
   const { started } = state
   const migrations = [...state.migrations.values()].map(migration => ({ vm: vmOf(state, migration.vm), migration }))
   const { intents, next } = state.policy.decide({ now, snapshot: started.snapshot, limits: started.limits, migrations })
-  let decision: Decision = { state: { ...state, policy: next }, commands: [] }
+  let decision: Decision = { state: next === state.policy ? state : { ...state, policy: next }, commands: [] }
   for (const intent of intents) {
     const { state: after, commands } = carryOut(decision.state, intent, now)
     decision = { state: after, commands: [...decision.commands, ...commands] }
@@ -98,7 +98,7 @@ export function stopAdmitting(state: Evacuation, why: string): Decision {
   let next = state
   const commands: Command[] = []
   for (const m of state.migrations.values()) {
-    if (m.phase === 'preparing' && m.ready) commands.push({ kind: 'roll-back', ...routeOf(m), why })
+    if (m.phase === 'preparing' && m.ready) commands.push({ kind: 'roll-back', ...routeOf(m), failure: { code: 'cancelled', detail: why } })
     if (m.phase !== 'queued') continue
     const failure = m.lastFailure ?? { code: 'cancelled', detail: why }
     next = withMigration(next, {

@@ -1,5 +1,6 @@
 /** What the core asks the shell to do. Each is journaled with the observation that caused it before it is carried out. */
 import type { HostId, VmId } from '../ids.ts'
+import type { MigrationFailure } from '../migration/failure.ts'
 import type { Tuning } from '../migration/migration.ts'
 import type { Bytes } from '../units.ts'
 
@@ -27,7 +28,7 @@ export type Command =
   /** End the stopped copy at the source. Answer: `source-ended` or `source-lingers`. */
   | ({ readonly kind: 'retire' } & Route)
   /** End the target, prove it gone, then let the source go on. Answer: `attempt-failed` or `attempt-unclear`. */
-  | ({ readonly kind: 'roll-back'; readonly why: string } & Route)
+  | ({ readonly kind: 'roll-back'; readonly failure: MigrationFailure } & Route)
   /** A migration that runs already: follow it to its end. */
   | ({ readonly kind: 'follow' } & Route)
   /** Ask both sides. Answer: `whereabouts`. */

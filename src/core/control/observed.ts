@@ -2,7 +2,6 @@
 import type { EvacuationId, HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import type { MigrationFailure } from '../migration/failure.ts'
-import type { Mode } from '../migration/migration.ts'
 import type { Whereabouts } from '../migration/presence.ts'
 import type { Progress } from '../migration/progress.ts'
 import type { Plan } from '../plan/plan.ts'
@@ -58,6 +57,8 @@ export type Observed =
   | ({ readonly kind: 'sent-whole' } & OfAttempt)
   | ({ readonly kind: 'post-copy-began' } & OfAttempt)
   | ({ readonly kind: 'post-copy-broke'; readonly why: string } & OfAttempt)
+  /** The source stopped sending, of itself or because it was asked to. The guest should be at home; the target still waits. */
+  | ({ readonly kind: 'migration-broke'; readonly failure: MigrationFailure } & OfAttempt)
   /** The VM runs at home, the target has nothing of it (any more). */
   | ({ readonly kind: 'attempt-failed'; readonly failure: MigrationFailure } & OfAttempt)
   /** Nobody knows: both sides must be asked. */
@@ -66,13 +67,15 @@ export type Observed =
   /** The target was seen running it. */
   | ({
       readonly kind: 'landed'
-      readonly mode: Mode
+      /** By the hypervisor's own count; used where the controller did not see the guest stop. */
       readonly downtime: Milliseconds | undefined
       readonly sent: Bytes
       readonly needed: Bytes | undefined
     } & OfAttempt)
   | ({ readonly kind: 'source-ended' } & OfAttempt)
   | ({ readonly kind: 'source-lingers'; readonly why: string } & OfAttempt)
+  /** A command that may fail without harm did: the story of the VM has a line about it. */
+  | ({ readonly kind: 'command-failed'; readonly command: string; readonly why: string } & OfAttempt)
   | { readonly kind: 'host-unreachable'; readonly host: HostId; readonly why: string }
   | { readonly kind: 'host-back'; readonly host: HostId }
   /** The journal can hardly be written: finish what runs, admit nothing. */

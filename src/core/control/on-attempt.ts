@@ -1,7 +1,7 @@
 /** How one VM's migration moves on when something was observed of its running attempt. One function a fact; each ignores what is out of date. */
 import type { Instant } from '../instant.ts'
-import { plus } from '../instant.ts'
-import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
+import { between, plus } from '../instant.ts'
+import { afterFailure, type MigrationFailure, showFailure } from '../migration/failure.ts'
 import {
   type InFlight,
   isMoving,
@@ -66,6 +66,7 @@ export function toPreCopy(
     startedAt: m.phase === 'uncertain' ? m.startedAt : now,
     progress: m.phase === 'uncertain' ? m.progress : undefined,
     tuning,
+    mode: 'pre-copy',
     cancelling: undefined,
   }
   return withMigration(state, next)
@@ -97,12 +98,19 @@ export function onPostCopyBegan(state: Evacuation, m: InFlight, now: Instant): D
   if (m.phase === 'post-copy') return nothing(m.broken ? withMigration(state, { ...m, broken: false }) : state)
   if (m.phase !== 'pre-copy') return nothing(state)
   const { cancelling: _, ...moving } = m
-  return nothing(withMigration(state, { ...moving, phase: 'post-copy', since: now, broken: false }))
+  return nothing(withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken: false }))
 }
 
 export function onPostCopyBroke(state: Evacuation, m: InFlight): Decision {
   if (m.phase !== 'post-copy' || m.broken) return nothing(state)
   return { state: withMigration(state, { ...m, broken: true }), commands: [{ kind: 'recover', ...routeOf(m) }] }
+}
+
+/** The source gave up sending. The target must be taken down before the VM counts as home. */
+export function onBroke(state: Evacuation, m: InFlight, failure: MigrationFailure, now: Instant): Decision {
+  if (m.phase === 'post-copy' || m.phase === 'uncertain') return doubt(state, m, `the migration broke: ${showFailure(failure)}`, now)
+  const cause = m.phase === 'pre-copy' && m.cancelling !== undefined ? ({ code: 'cancelled', detail: m.cancelling } as const) : failure
+  return { state, commands: [{ kind: 'roll-back', ...routeOf(m), failure: cause }] }
 }
 
 /** Bytes an attempt has put on the wire; they were in vain if it failed. */
@@ -161,6 +169,7 @@ export function doubt(state: Evacuation, m: InFlight, why: string, now: Instant)
     startedAt: moving ? m.startedAt : now,
     progress: moving ? m.progress : undefined,
     tuning: moving ? m.tuning : untuned(state, m),
+    mode: moving ? m.mode : 'pre-copy',
     finishing: m.phase === 'switchover' && m.finishing,
     since: now,
     why,
@@ -194,7 +203,7 @@ export function onWhereabouts(
       return onFailed(state, asked, failure, now)
     }
     case 'roll-back':
-      return { state: withMigration(state, asked), commands: [{ kind: 'roll-back', ...route, why: m.why }] }
+      return { state: withMigration(state, asked), commands: [{ kind: 'roll-back', ...route, failure: { code: 'path-lost', detail: m.why } }] }
     case 'finish': {
       const { why: _why, whereabouts: _w, askAgainAt: _a, asked: _n, ...moving } = asked
       return {
@@ -209,7 +218,7 @@ export function onWhereabouts(
       return landed(
         state,
         asked,
-        { mode: 'pre-copy', downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined },
+        { downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined },
         now,
       )
   }
@@ -232,7 +241,7 @@ function resumeFollowing(
     }
   const broken = as === 'broken'
   return {
-    state: withMigration(state, { ...moving, phase: 'post-copy', since: now, broken }),
+    state: withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken }),
     commands: [broken ? { kind: 'recover', ...routeOf(m) } : follow],
   }
 }
@@ -241,7 +250,6 @@ const askPause = (asked: number): Milliseconds =>
   ms(Math.min(askAgainAtMost, askAgainFirst * 2 ** Math.min(10, asked - 1)))
 
 export interface LandingFacts {
-  readonly mode: Landed['mode']
   readonly downtime: Milliseconds | undefined
   readonly sent: number
   readonly needed: number | undefined
@@ -256,10 +264,11 @@ export function landed(state: Evacuation, m: InFlight, facts: LandingFacts, now:
     source: m.source,
     target: m.target,
     attempt: m.attempt,
-    mode: facts.mode,
+    mode: m.mode,
     startedAt: m.startedAt,
     switchedAt: now,
-    downtime: facts.downtime,
+    // From the moment the guest was seen stopped to the moment it was seen running: what the guest's users felt, at most.
+    downtime: m.phase === 'switchover' ? between(m.since, now) : facts.downtime,
     bytesSent: m.wasted + Math.max(facts.sent, m.progress?.sent ?? 0),
     bytesNeeded: facts.needed,
     sourceEnded: false,

@@ -20,6 +20,7 @@ import {
   doubt,
   landed,
   nothing,
+  onBroke,
   onFailed,
   onGuestStopped,
   onPostCopyBegan,
@@ -65,6 +66,8 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
       return onOrder(state, event, now)
     case 'host-unreachable':
       return nothing({ ...state, down: new Map(state.down).set(event.host, event.why) })
+    case 'command-failed':
+      return nothing(state)
     case 'host-back':
       return nothing({ ...state, down: without(state.down, event.host) })
     case 'journal-failing':
@@ -82,6 +85,7 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
     case 'sent-whole':
     case 'post-copy-began':
     case 'post-copy-broke':
+    case 'migration-broke':
     case 'attempt-failed':
     case 'attempt-unclear':
     case 'whereabouts':
@@ -106,6 +110,7 @@ type AttemptEvent = Extract<
       | 'sent-whole'
       | 'post-copy-began'
       | 'post-copy-broke'
+      | 'migration-broke'
       | 'attempt-failed'
       | 'attempt-unclear'
       | 'whereabouts'
@@ -118,10 +123,8 @@ function onAttempt(state: Evacuation, m: InFlight, event: AttemptEvent, now: Ins
     case 'target-ready':
       // Called off while the target was being made ready: take it down again.
       if (m.phase === 'preparing' && (state.intent === 'aborting' || state.degraded !== undefined)) {
-        return {
-          state,
-          commands: [{ kind: 'roll-back', ...routeOf(m), why: state.degraded ?? 'the operator aborted' }],
-        }
+        const failure = { code: 'cancelled', detail: state.degraded ?? 'the operator aborted' } as const
+        return { state, commands: [{ kind: 'roll-back', ...routeOf(m), failure }] }
       }
       return onReady(state, m)
     case 'memory-flowing':
@@ -136,6 +139,8 @@ function onAttempt(state: Evacuation, m: InFlight, event: AttemptEvent, now: Ins
       return onPostCopyBegan(state, m, now)
     case 'post-copy-broke':
       return onPostCopyBroke(state, m)
+    case 'migration-broke':
+      return onBroke(state, m, event.failure, now)
     case 'attempt-failed':
       return onFailed(state, m, event.failure, now)
     case 'attempt-unclear':
@@ -202,7 +207,7 @@ function resolve(state: Evacuation, m: Uncertain, runsAt: 'source' | 'target', n
   if (runsAt === 'source') {
     return onFailed(state, m, { code: 'cancelled', detail: 'resolved by the operator: it runs at its source' }, now)
   }
-  const facts = { mode: 'pre-copy', downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined } as const
+  const facts = { downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined } as const
   return landed(state, m, facts, now)
 }
 

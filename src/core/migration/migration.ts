@@ -64,6 +64,7 @@ interface Moving extends Attempt {
   readonly wasted: number
   readonly progress: Progress | undefined
   readonly tuning: Tuning
+  readonly mode: Mode
 }
 export interface PreCopy extends Moving {
   readonly phase: 'pre-copy'

@@ -1,0 +1,13 @@
+/** The real clock: the machine's wall time at start, carried on by the monotonic counter, so that it never runs backwards. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Instant, instant } from '../core/instant.ts'
+import type { Clock } from '../time/clock.ts'
+
+/** @param notBefore the last instant a journal holds: a wall clock that was set back must not reorder history */
+export function realClock(notBefore: Instant = instant(0)): Clock {
+  const origin = Math.max(performance.timeOrigin + performance.now(), notBefore) - performance.now()
+  return {
+    now: () => instant(origin + performance.now()),
+    sleep: (span, signal) => sleep(span, undefined, { signal }),
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * The journal in SQLite: WAL, synchronous=FULL, so that a committed row survives the process and the machine.
+ *
+ * Beside it lies a reserve file of some hundred KiB. When the disk is full the reserve is removed, and what runs can still be
+ * recorded to its end; nothing new is admitted then (core: `journal-failing`).
+ */
+import { existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { type Bytes, bytes, mebibytes, showBytes } from '../core/units.ts'
+import {
+  type Entry,
+  type Journal,
+  JournalBroken,
+  JournalFull,
+  type JournalReader,
+  JournalUnreadable,
+  type Row,
+} from './journal.ts'
+import { fromStored, type StoredRow, toStored } from './stored-event.ts'
+
+/** Marks the file as a Lifeboat journal (SQLite `application_id`): "LBJ1". */
+const applicationId = 0x4c_42_4a_31
+/** Refuses to start with less: an evacuation of a hundred VMs writes a few MiB. */
+export const roomToStart: Bytes = mebibytes(16)
+/** SQLite's own codes (sqlite.org/rescode.html). */
+const sqliteFull = 13
+const sqliteIoError = 10
+const reserveSize: Bytes = bytes(512 * 1024)
+
+const reserveOf = (file: string): string => `${file}.reserve`
+
+/** Creates a new journal. @throws JournalFull with the numbers when there is too little room; JournalBroken when it cannot be made */
+export function createJournal(file: string): Journal {
+  const stats = statfsSync(dirname(file))
+  const free = stats.bavail * stats.bsize
+  if (free < roomToStart) {
+    throw new JournalFull(
+      `only ${showBytes(free)} free in ${dirname(file)}, the journal needs ${showBytes(roomToStart)}: free some, or set another stateDir`,
+    )
+  }
+  if (existsSync(file)) throw new JournalBroken(`${file} exists already`)
+  try {
+    writeFileSync(reserveOf(file), Buffer.alloc(reserveSize, 0x4c))
+    const db = new DatabaseSync(file)
+    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = 1`)
+    tune(db)
+    db.exec(
+      'CREATE TABLE events (seq INTEGER PRIMARY KEY, v INTEGER NOT NULL, type TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL) STRICT',
+    )
+    return new SqliteJournal(db, file)
+  } catch (error) {
+    throw translate(error, file)
+  }
+}
+
+/** Opens an existing journal to go on writing. The caller holds the site's lock. @throws JournalUnreadable, JournalBroken */
+export function openJournal(file: string): Journal {
+  const db = openChecked(file, false)
+  tune(db)
+  return new SqliteJournal(db, file)
+}
+
+/** Opens an existing journal to read while somebody else may be writing. @throws JournalUnreadable */
+export const readJournal = (file: string): JournalReader => new SqliteJournal(openChecked(file, true), file)
+
+function tune(db: DatabaseSync): void {
+  db.exec(
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000; PRAGMA wal_autocheckpoint = 256',
+  )
+}
+
+function openChecked(file: string, readOnly: boolean): DatabaseSync {
+  if (!existsSync(file)) throw new JournalUnreadable(`${file} does not exist`)
+  try {
+    const db = new DatabaseSync(file, { readOnly, timeout: 2000 })
+    const found = db.prepare('PRAGMA application_id').get()?.['application_id']
+    if (found !== applicationId) throw new JournalUnreadable(`${file} is not a journal of Lifeboat`)
+    return db
+  } catch (error) {
+    if (error instanceof JournalUnreadable) throw error
+    throw new JournalUnreadable(`${file} cannot be opened: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function translate(error: unknown, file: string): Error {
+  const code =
+    error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : undefined
+  const noRoom = error instanceof Error && 'code' in error && error.code === 'ENOSPC'
+  const message = `${file}: ${error instanceof Error ? error.message : String(error)}`
+  // A full disk shows as FULL, or as an I/O error when the write-ahead log cannot grow.
+  if (noRoom || code === sqliteFull || code === sqliteIoError) return new JournalFull(message, { cause: error })
+  return new JournalBroken(message, { cause: error })
+}
+
+class SqliteJournal implements Journal {
+  readonly #db: DatabaseSync
+  readonly #file: string
+  readonly #select: StatementSync
+  #insert: StatementSync | undefined
+
+  constructor(db: DatabaseSync, file: string) {
+    this.#db = db
+    this.#file = file
+    this.#select = db.prepare('SELECT seq, v, type, at, body FROM events WHERE seq > ? ORDER BY seq')
+  }
+
+  append(entries: readonly Entry[]): void {
+    if (entries.length === 0) return
+    try {
+      this.#insert ??= this.#db.prepare('INSERT INTO events (v, type, at, body) VALUES (?, ?, ?, ?)')
+      this.#db.exec('BEGIN IMMEDIATE')
+      for (const entry of entries) {
+        const { v, type, at, body } = toStored(entry)
+        this.#insert.run(v, type, at, body)
+      }
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      throw translate(error, this.#file)
+    }
+  }
+
+  read(afterSeq: number): readonly Row[] {
+    return this.#select.all(afterSeq).map(row => fromStored(row as unknown as StoredRow))
+  }
+
+  useReserve(): boolean {
+    const reserve = reserveOf(this.#file)
+    if (!existsSync(reserve)) return false
+    rmSync(reserve)
+    return true
+  }
+
+  close(): void {
+    this.#db.close()
+  }
+}
