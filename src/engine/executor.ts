@@ -7,7 +7,7 @@ import { assertNever } from '../core/assert-never.ts'
 import type { Command, Route } from '../core/control/command.ts'
 import type { Observed } from '../core/control/observed.ts'
 import { bytes, type Milliseconds } from '../core/units.ts'
-import { finish, retire, rollBack, type Sides, whereIs } from '../hypervisor/hand-over.ts'
+import { finish, retire, rollBack, runSplit, type Sides, whereIs } from '../hypervisor/hand-over.ts'
 import type { Landing } from '../hypervisor/hypervisor.ts'
 import { poll, withDeadline } from '../time/with-deadline.ts'
 import { describeError, knownFailure } from './classify-error.ts'
@@ -67,6 +67,7 @@ export class Executor {
       case 'adjust':
       case 'start-post-copy':
       case 'cancel':
+      case 'run-split':
         return { kind: 'command-failed', vm, attempt, command: command.kind, why }
       case 'retire':
         return { kind: 'source-lingers', vm, attempt, why }
@@ -96,6 +97,8 @@ export class Executor {
         return this.#within(answersWithin, command, signal => this.#sides(command).source.startPostCopy(command.vm, signal))
       case 'cancel':
         return this.#within(answersWithin, command, signal => this.#sides(command).source.cancel(command.vm, signal))
+      case 'run-split':
+        return this.#within(answersWithin, command, signal => runSplit(this.#sides(command), command.vm, signal))
       case 'recover':
         return this.#recover(command)
       case 'finish':
@@ -127,7 +130,7 @@ export class Executor {
   async #prepare(command: Of<'prepare'>, signal: AbortSignal): Promise<void> {
     const { source, target } = this.#sides(command)
     const definition = await source.definition(command.vm, signal)
-    this.#landings.set(keyOf(command), await target.prepare(definition, this.#world.startOptions, signal))
+    this.#landings.set(keyOf(command), await target.prepare(definition, command.options, signal))
     this.#post({ kind: 'target-ready', vm: command.vm, attempt: command.attempt })
   }
 
@@ -136,7 +139,7 @@ export class Executor {
     this.#landings.delete(keyOf(command))
     if (landing === undefined) throw new Error('the prepared target was forgotten')
     await this.#within(answersWithin, command, async signal => {
-      await this.#sides(command).source.migrate(command.vm, landing, command.tuning, this.#world.startOptions, signal)
+      await this.#sides(command).source.migrate(command.vm, landing, command.tuning, command.options, signal)
       this.#post({ kind: 'memory-flowing', vm: command.vm, attempt: command.attempt })
     })
     await this.#follow(command)

@@ -15,7 +15,7 @@ export interface Recorded {
 }
 
 /** Deeds that bring a running migration to its end; all are safe to do again by a controller that does not know they were done. */
-const ending: ReadonlySet<Command['kind']> = new Set(['finish', 'retire', 'reconcile', 'roll-back', 'recover', 'follow', 'cancel'])
+const ending: ReadonlySet<Command['kind']> = new Set(['finish', 'retire', 'reconcile', 'roll-back', 'recover', 'run-split', 'follow', 'cancel'])
 
 export class Recorder {
   readonly #journal: Journal

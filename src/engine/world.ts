@@ -1,6 +1,6 @@
 /** Everything outside the core, as one object: real, simulated or scripted. Nobody below the engine reaches for a clock or a hypervisor but through it. */
 import type { HostId } from '../core/ids.ts'
-import type { Hypervisor, StartOptions } from '../hypervisor/hypervisor.ts'
+import type { Hypervisor } from '../hypervisor/hypervisor.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { Clock } from '../time/clock.ts'
 
@@ -9,6 +9,4 @@ export interface World {
   readonly journal: Journal
   /** @throws Error for a host that is not configured */
   hypervisor(host: HostId): Hypervisor
-  /** What a driver is told at the start of each migration. */
-  readonly startOptions: StartOptions
 }

@@ -42,6 +42,11 @@ export async function finish({ source, target }: Sides, vm: VmId, clock: Clock, 
   )
 }
 
+/** Post-copy: the source has handed the processor state over; the target may run while its memory still comes. @throws NotProven */
+export async function runSplit({ source, target }: Sides, vm: VmId, signal: AbortSignal): Promise<void> {
+  await target.run(vm, await proveDeparted(source, vm, signal), signal)
+}
+
 /** @throws NotProven when the target does not run it */
 export async function retire({ source, target }: Sides, vm: VmId, signal: AbortSignal): Promise<void> {
   await source.retire(vm, await proveRunning(target, vm, signal), signal)

@@ -9,6 +9,7 @@
 import type { HostId, VmId } from '../core/ids.ts'
 import type { Vm } from '../core/inventory/vm.ts'
 import type { Tuning } from '../core/migration/migration.ts'
+import type { StartOptions } from '../core/migration/start-options.ts'
 import type { Presence } from '../core/migration/presence.ts'
 import type { Bytes, BytesPerSecond, Milliseconds } from '../core/units.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from './prove.ts'
@@ -55,17 +56,6 @@ export interface Landing {
   readonly driver: string
   readonly uri: string
 }
-
-/** Chosen before memory flows; see CONTROL in ARCHITECTURE.md. */
-export interface StartOptions {
-  /** Parallel connections; 1 is the plain stream. */
-  readonly channels: number
-  readonly compression: 'none' | 'zlib' | 'zstd'
-  readonly autoConverge: boolean
-  /** Post-copy must be allowed from the beginning, or it cannot be started later. */
-  readonly postCopy: boolean
-}
-export const plainStart: StartOptions = { channels: 1, compression: 'none', autoConverge: false, postCopy: false }
 
 export type MigrationStatus =
   | 'none'

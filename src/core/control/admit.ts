@@ -1,6 +1,7 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
 import type { Instant } from '../instant.ts'
 import type { PreCopy } from '../migration/migration.ts'
+import type { StartOptions } from '../migration/start-options.ts'
 import { place } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import type { Command } from './command.ts'
@@ -26,12 +27,12 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
   if (m === undefined) return { state, commands: [] }
   switch (intent.kind) {
     case 'prepare':
-      return m.phase === 'queued' && admitting(state) ? prepare(state, m, now) : { state, commands: [] }
+      return m.phase === 'queued' && admitting(state) ? prepare(state, m, intent.options, now) : { state, commands: [] }
     case 'start':
       if (m.phase !== 'preparing' || !m.ready || !admitting(state)) return { state, commands: [] }
       return {
         state: toPreCopy(state, m, now, intent.tuning),
-        commands: [{ kind: 'migrate', ...routeOf(m), tuning: intent.tuning }],
+        commands: [{ kind: 'migrate', ...routeOf(m), tuning: intent.tuning, options: m.options }],
       }
     case 'adjust': {
       if (m.phase !== 'pre-copy') return { state, commands: [] }
@@ -52,7 +53,7 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
 
 type QueuedMigration = Extract<ReturnType<Evacuation['migrations']['get']>, { phase: 'queued' }>
 
-function prepare(state: Evacuation, m: QueuedMigration, now: Instant): Decision {
+function prepare(state: Evacuation, m: QueuedMigration, options: StartOptions, now: Instant): Decision {
   const vm = vmOf(state, m.vm)
   const { snapshot, endangered, targets } = state.started
   const view = { snapshot, ledger: ledgerNow(state), endangered, targets, down: state.down, excluded: m.excluded }
@@ -79,10 +80,11 @@ function prepare(state: Evacuation, m: QueuedMigration, now: Instant): Decision 
     attempt: m.attempts + 1,
     since: now,
     ready: false,
+    options,
     excluded: m.excluded,
     wasted: m.wasted,
   } as const
-  return { state: withMigration(state, next), commands: [{ kind: 'prepare', ...routeOf(next), memory: vm.memory }] }
+  return { state: withMigration(state, next), commands: [{ kind: 'prepare', ...routeOf(next), options }] }
 }
 
 const othersInFlight = (state: Evacuation): boolean =>

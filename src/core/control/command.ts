@@ -1,8 +1,8 @@
 /** What the core asks the shell to do. Each is journaled with the observation that caused it before it is carried out. */
 import type { HostId, VmId } from '../ids.ts'
 import type { MigrationFailure } from '../migration/failure.ts'
+import type { StartOptions } from '../migration/start-options.ts'
 import type { Tuning } from '../migration/migration.ts'
-import type { Bytes } from '../units.ts'
 
 /** Between which hosts, and which attempt: an answer that belongs to an older attempt is told apart by its number. */
 export interface Route {
@@ -14,11 +14,13 @@ export interface Route {
 
 export type Command =
   /** Make the target listen. Answer: `target-ready` or `attempt-failed`. */
-  | ({ readonly kind: 'prepare'; readonly memory: Bytes } & Route)
+  | ({ readonly kind: 'prepare'; readonly options: StartOptions } & Route)
   /** Let memory flow, and follow it to its end. Answer: `memory-flowing`, then `progress` … */
-  | ({ readonly kind: 'migrate'; readonly tuning: Tuning } & Route)
+  | ({ readonly kind: 'migrate'; readonly tuning: Tuning; readonly options: StartOptions } & Route)
   | ({ readonly kind: 'adjust'; readonly tuning: Tuning; readonly why: string } & Route)
   | ({ readonly kind: 'start-post-copy'; readonly why: string } & Route)
+  /** The processor state has gone over in post-copy: run the target. Failing that, `command-failed`; `finish` does it again. */
+  | ({ readonly kind: 'run-split' } & Route)
   /** Join the broken halves of a post-copy again. Answer: `post-copy-began` or `attempt-unclear`. */
   | ({ readonly kind: 'recover' } & Route)
   /** Stop sending; the guest goes on at home. Answer: `attempt-failed` with code `cancelled`, unless it was too late. */

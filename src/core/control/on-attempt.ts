@@ -98,7 +98,8 @@ export function onPostCopyBegan(state: Evacuation, m: InFlight, now: Instant): D
   if (m.phase === 'post-copy') return nothing(m.broken ? withMigration(state, { ...m, broken: false }) : state)
   if (m.phase !== 'pre-copy') return nothing(state)
   const { cancelling: _, ...moving } = m
-  return nothing(withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken: false }))
+  const next = withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken: false })
+  return { state: next, commands: [{ kind: 'run-split', ...routeOf(m) }] }
 }
 
 export function onPostCopyBroke(state: Evacuation, m: InFlight): Decision {

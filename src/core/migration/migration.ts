@@ -16,6 +16,7 @@ import type { BytesPerSecond, Milliseconds } from '../units.ts'
 import type { MigrationFailure } from './failure.ts'
 import type { Whereabouts } from './presence.ts'
 import type { Progress } from './progress.ts'
+import type { StartOptions } from './start-options.ts'
 
 /** How the guest crossed. */
 export type Mode = 'pre-copy' | 'post-copy' | 'stop-copy'
@@ -54,6 +55,7 @@ export interface Preparing extends Attempt {
   readonly since: Instant
   /** The target listens; memory may flow as soon as the policy says so. */
   readonly ready: boolean
+  readonly options: StartOptions
   readonly excluded: readonly HostId[]
   readonly wasted: number
 }

@@ -4,6 +4,7 @@
  * A migration counts while memory flows. One more target than slots is made ready ahead of time, and the next one starts when a
  * guest stops for its switchover, so that the path does not wait for processes to start.
  */
+import { plainStart } from '../migration/start-options.ts'
 import type { Tuning } from '../migration/migration.ts'
 import { bytesPerSecond } from '../units.ts'
 import type { Intent, Policy, PolicyView } from './policy.ts'
@@ -42,7 +43,10 @@ function decide(view: PolicyView, ownSlots: number): Intent[] {
     ({ migration }) =>
       migration.phase === 'queued' && (migration.notBefore === undefined || migration.notBefore <= view.now),
   )
-  for (const { vm } of waiting.slice(0, Math.max(0, wanted))) intents.push({ kind: 'prepare', vm: vm.id })
+  for (const { vm } of waiting.slice(0, Math.max(0, wanted))) {
+    const options = { ...plainStart, postCopy: vm.policy.allow.includes('post-copy') }
+    intents.push({ kind: 'prepare', vm: vm.id, options })
+  }
   return intents
 }
 

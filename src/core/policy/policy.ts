@@ -9,6 +9,7 @@ import type { VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import type { Vm } from '../inventory/vm.ts'
 import type { Migration, Tuning } from '../migration/migration.ts'
+import type { StartOptions } from '../migration/start-options.ts'
 import type { Limits } from '../control/observed.ts'
 
 export interface PolicyView {
@@ -21,7 +22,7 @@ export interface PolicyView {
 
 export type Intent =
   /** Make a target ready: takes memory there, none of the path. */
-  | { readonly kind: 'prepare'; readonly vm: VmId }
+  | { readonly kind: 'prepare'; readonly vm: VmId; readonly options: StartOptions }
   /** Let memory of a ready one flow. */
   | { readonly kind: 'start'; readonly vm: VmId; readonly tuning: Tuning }
   | { readonly kind: 'adjust'; readonly vm: VmId; readonly tuning: Tuning; readonly why: string }

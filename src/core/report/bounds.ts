@@ -8,7 +8,8 @@
  */
 import type { HostId, SiteId } from '../ids.ts'
 import { pathBetween, type Snapshot, siteOf } from '../inventory/snapshot.ts'
-import { type Bytes, type BytesPerSecond, type Milliseconds, ms, slowest } from '../units.ts'
+import type { Plan } from '../plan/plan.ts'
+import { type Bytes, bytes, type BytesPerSecond, type Milliseconds, ms, slowest } from '../units.ts'
 
 export interface MustLeave {
   readonly source: HostId
@@ -64,6 +65,13 @@ export function boundsOf(question: BoundsQuestion, leaving: readonly MustLeave[]
     meanCompletion: finite(completion),
     maxSafe: question.deadline === undefined ? n : safeBy(ascending, total, question.deadline),
   }
+}
+
+/** The bounds of a plan, before anything moved: what its VMs are thought to need. */
+export function planBounds(snapshot: Snapshot, question: Pick<BoundsQuestion, 'endangered' | 'targets'>, plan: Plan): Bounds {
+  const used = new Map(snapshot.vms.map(vm => [vm.id, vm.used]))
+  const leaving = plan.moves.map(({ vm, source }) => ({ source, needed: used.get(vm) ?? bytes(0) }))
+  return boundsOf({ ...question, snapshot, deadline: snapshot.deadline }, leaving)
 }
 
 const sum = (vms: readonly MustLeave[]): number => vms.reduce((total, vm) => total + vm.needed, 0)

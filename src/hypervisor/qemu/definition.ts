@@ -3,6 +3,7 @@
  *
  *     <host folder>/<vm>/vm.json        this definition
  *     <host folder>/<vm>/qemu.pid       written by QEMU itself
+ *     <host folder>/<vm>/arriving.json  the same, of a VM that is being received and has not been told to run yet
  *     <host folder>/<vm>/evacuated.json a tombstone: the VM left, and where it went; nothing may start it here
  *
  * `argv` must be the same on both sides of a migration, so places that differ between hosts are written `{dir}` (the VM's own
@@ -20,6 +21,7 @@ import {
 import { printBytes, printRate, printTime } from '../../core/units.ts'
 
 export const definitionFile = 'vm.json'
+export const arrivingFile = 'arriving.json'
 export const tombstoneFile = 'evacuated.json'
 export const pidFile = 'qemu.pid'
 

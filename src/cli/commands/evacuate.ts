@@ -1,0 +1,281 @@
+/** `lifeboat evacuate SITE --to SITE…`: the one command of the worst day. */
+import { createInterface } from 'node:readline/promises'
+import type { Command as Program } from 'commander'
+import type { Evacuation } from '../../core/control/evacuation.ts'
+import type { Limits, Observed, Started } from '../../core/control/observed.ts'
+import { showFailure } from '../../core/migration/failure.ts'
+import { isInFlight } from '../../core/migration/migration.ts'
+import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
+import { planEvacuation } from '../../core/plan/plan-evacuation.ts'
+import type { Plan } from '../../core/plan/plan.ts'
+import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
+import { planBounds } from '../../core/report/bounds.ts'
+import { reportOf } from '../../core/report/report.ts'
+import { parseRate } from '../../core/units.ts'
+import { serveOrders } from '../../engine/control-socket.ts'
+import { realClock } from '../../engine/real-clock.ts'
+import { type RunHandle, type RunResult, runEvacuation } from '../../engine/run-evacuation.ts'
+import { lockSite, type SiteLock } from '../../engine/site-lock.ts'
+import { journalOf, listEvacuations, newEvacuation } from '../../engine/state-folder.ts'
+import type { Journal } from '../../journal/journal.ts'
+import { replay } from '../../journal/replay.ts'
+import { createJournal, openJournal } from '../../journal/sqlite-journal.ts'
+import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
+import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet } from '../fleet.ts'
+import { whoami } from '../identity.ts'
+import { type LiveView, liveView } from '../live-view.ts'
+import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
+import { planLines } from '../render/plan-table.ts'
+import { reportLines } from '../render/report-table.ts'
+
+export interface EvacuateFlags {
+  readonly to: readonly string[]
+  readonly policy?: string
+  readonly maxParallel?: string
+  readonly bandwidth?: string
+  readonly yes?: boolean
+  readonly dryRun?: boolean
+  readonly partial?: boolean
+  readonly resume?: boolean
+  readonly output?: string
+  readonly config?: string
+}
+
+export function addEvacuate(program: Program): void {
+  program
+    .command('evacuate')
+    .summary('bring the VMs of a site to safe sites, by live migration')
+    .description(
+      `Brings every VM of SITE to the sites named with --to, by live migration, and shows how it goes.
+
+First Ctrl-C: no new migrations start, running ones finish. Second: this program leaves, the hypervisors go on, and
+"lifeboat evacuate SITE --resume" takes the evacuation up again. So does it after a crash.
+From another terminal: lifeboat watch, pause, resume, abort, explain VM.
+
+Exit codes: 0 all as asked, 1 some VMs failed or stayed, 2 usage, 3 refused by a safety rule (the message names the flag
+that allows it), 4 not all VMs fit, 130 interrupted.`,
+    )
+    .argument('<site>', 'the endangered site')
+    .option('--to <site...>', 'where the VMs go', [])
+    .option('--policy <name>', `who goes when: ${policyNames.join(', ')} (default: from the configuration, else ${defaultPolicy})`)
+    .option('--max-parallel <n>', 'at most so many migrations at a time, whatever the policy wants')
+    .option('--bandwidth <rate>', 'for all migrations together, like 200Mbit/s')
+    .option('--yes', 'do not ask')
+    .option('--dry-run', 'show the plan and do nothing')
+    .option('--partial', 'go on although some VMs do not fit anywhere')
+    .option('--resume', 'take up an evacuation that was interrupted')
+    .option('-o, --output <format>', 'text, json (the report at the end), ndjson (every fact as it happens)')
+    .addHelpText('after', '\nExample:\n  lifeboat evacuate sendai --to osaka --dry-run\n  lifeboat evacuate sendai --to osaka --yes')
+    .action(async (site: string, flags: EvacuateFlags, command: Program) => {
+      const config = command.optsWithGlobals<{ config?: string }>().config
+      process.exitCode = await withFleet(config, fleet => evacuate(fleet, site, flags))
+    })
+}
+
+export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags): Promise<ExitCode> {
+  const format = formatOf(flags.output, ['text', 'json', 'ndjson'])
+  if (flags.resume === true) return resumeEvacuation(fleet, site, format)
+  const question = questionOf(fleet, site, flags.to)
+  const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
+  const { slots } = policyByName(policy)
+  const limits = limitsOf(fleet, flags)
+  const signal = AbortSignal.timeout(120_000)
+
+  const lock = flags.dryRun === true ? undefined : lockSite(fleet.stateDir, siteNamed(fleet, site))
+  try {
+    const { snapshot } = await snapshotOf(fleet, signal)
+    for (const { host, why } of snapshot.unreachable) err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
+    const plan = planEvacuation({ snapshot, ...question, policy, slots: Math.min(slots, limits.maxParallel ?? slots), bandwidth: limits.bandwidth })
+    const broken = checkPlan({ snapshot, ...question }, plan)
+    if (broken.length > 0) throw new Error(`the plan breaks rules:\n${broken.map(showBrokenRule).join('\n')}`)
+    const lines = planLines(plan, snapshot, planBounds(snapshot, question, plan))
+    if (flags.dryRun === true) {
+      if (format === 'json') outJson(plan)
+      else outLines(lines)
+      return misfits(plan).length > 0 ? exitCode.infeasible : exitCode.asAsked
+    }
+    if (lock === undefined) throw new Error('the site is not locked')
+    refuseMisfits(plan, flags)
+    if (plan.moves.length === 0 && plan.unplaced.length === 0) {
+      if (format === 'text') out(`No VM runs in ${site}: nothing to do.`)
+    }
+    await confirm(flags, lines, site)
+    const id = newEvacuation(fleet.stateDir, question.endangered, fleet.clock.now())
+    const started: Started = {
+      kind: 'evacuation-started',
+      id,
+      snapshot,
+      ...question,
+      policy,
+      limits,
+      plan,
+      world: 'qemu',
+      seed: 0,
+      by: whoami(),
+    }
+    const file = journalOf(fleet.stateDir, id)
+    return await conduct(fleet, { lock, journal: createJournal(file), file, id, resumeFrom: undefined, first: started, format, site, unreachable: snapshot.unreachable.length })
+  } finally {
+    lock?.release()
+  }
+}
+
+function limitsOf(fleet: Fleet, flags: EvacuateFlags): Limits {
+  const { policy } = fleet.config
+  const parallel = flags.maxParallel === undefined ? policy.maxParallel : Number(flags.maxParallel)
+  if (parallel !== undefined && !(Number.isInteger(parallel) && parallel >= 1)) {
+    throw usageError(`--max-parallel ${flags.maxParallel}: expected a whole number, 1 or more`)
+  }
+  return { maxParallel: parallel, bandwidth: flags.bandwidth === undefined ? policy.bandwidth : parseRate(flags.bandwidth) }
+}
+
+const misfits = (plan: Plan) => plan.unplaced.filter(({ failure }) => failure.code === 'no-target')
+
+function refuseMisfits(plan: Plan, flags: EvacuateFlags): void {
+  const stuck = misfits(plan)
+  if (stuck.length === 0 || flags.partial === true) return
+  const reasons = stuck.map(({ vm, failure }) => `  ${vm}: ${showFailure(failure).replace(/^no target: /, '')}`)
+  throw new CliError(
+    exitCode.infeasible,
+    `${stuck.length} of ${plan.moves.length + plan.unplaced.length} VMs do not fit anywhere:\n${reasons.join('\n')}\nNothing was moved. Evacuate the others with --partial.`,
+  )
+}
+
+async function confirm(flags: EvacuateFlags, lines: readonly string[], site: string): Promise<void> {
+  if (flags.yes === true) return
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new CliError(exitCode.refused, `evacuating ${site} moves running VMs; there is no terminal to ask on. Say --yes to do it, --dry-run to look first.`)
+  }
+  err(lines.join('\n'))
+  const ask = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const answer = await ask.question(`Evacuate ${site} now? [y/N] `)
+    if (!/^y(es)?$/i.test(answer.trim())) throw new CliError(exitCode.refused, 'not confirmed; nothing was moved (--yes does not ask)')
+  } finally {
+    ask.close()
+  }
+}
+
+async function resumeEvacuation(fleet: Fleet, site: string, format: Format): Promise<ExitCode> {
+  const id = siteNamed(fleet, site)
+  const lock = lockSite(fleet.stateDir, id)
+  try {
+    for (const evacuation of [...listEvacuations(fleet.stateDir)].reverse()) {
+      const file = journalOf(fleet.stateDir, evacuation)
+      const journal = openJournal(file)
+      const rows = journal.read(0)
+      const state = replay(rows, undefined)
+      if (state === undefined || !state.started.endangered.includes(id)) {
+        journal.close()
+        continue
+      }
+      if (state.endedAt !== undefined) {
+        journal.close()
+        throw usageError(`the last evacuation of ${site} (${evacuation}) has ended; there is nothing to resume. See: lifeboat report ${site}`)
+      }
+      const clock = realClock(rows.at(-1)?.at)
+      const first: Observed = { kind: 'controller-restarted', by: whoami() }
+      return await conduct({ ...fleet, clock }, { lock, journal, file, id: evacuation, resumeFrom: state, first, format, site, unreachable: 0 })
+    }
+    throw usageError(`no evacuation of ${site} to resume in ${fleet.stateDir}; start one: lifeboat evacuate ${site} --to SITE`)
+  } finally {
+    lock.release()
+  }
+}
+
+interface Conduct {
+  readonly lock: SiteLock
+  readonly journal: Journal
+  readonly file: string
+  readonly id: string
+  readonly resumeFrom: Evacuation | undefined
+  readonly first: Observed
+  readonly format: Format
+  readonly site: string
+  readonly unreachable: number
+}
+
+async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
+  const { journal, format, site } = run
+  run.lock.describe({ evacuation: run.id, pid: process.pid, by: whoami(), since: new Date().toISOString() })
+  const stop = new AbortController()
+  const view = liveView({
+    stream: format === 'json' ? process.stderr : process.stdout,
+    ndjson: format === 'ndjson',
+    now: () => fleet.clock.now(),
+  })
+  let handle: RunHandle | undefined
+  const orders = await serveOrders(run.file, order => {
+    if (handle === undefined) throw new Error('the controller is starting')
+    handle.post({ kind: 'operator', ...order })
+    return `${order.order} is on its way`
+  })
+  const interrupts = listenForInterrupts(view, stop, site, () => {
+    handle?.post({ kind: 'operator', order: 'pause', by: 'Ctrl-C' })
+    handle?.endWhenIdle()
+  })
+  try {
+    const world = { clock: fleet.clock, journal, hypervisor: fleet.hosts.get }
+    const result = await runEvacuation(
+      world,
+      { resumeFrom: run.resumeFrom, first: run.first, onRecorded: (entries, state) => view.show(entries, state) },
+      taken => {
+        handle = taken
+        if (run.resumeFrom?.intent === 'paused') taken.post({ kind: 'operator', order: 'resume', by: `${whoami()} (--resume)` })
+      },
+      stop.signal,
+    )
+    view.end()
+    return conclude(result, run)
+  } finally {
+    view.end()
+    interrupts.release()
+    orders.close()
+    journal.close()
+  }
+}
+
+function conclude({ state, ending, unwritten }: RunResult, run: Conduct): ExitCode {
+  const { format, site, file } = run
+  if (unwritten > 0) err(`warning: ${unwritten} facts could not be written to ${file}: the disk is full. The report below is complete.`)
+  if (ending === 'detached') {
+    const moving = [...state.migrations.values()].filter(isInFlight).map(({ vm }) => vm)
+    err(`Left. ${moving.length === 0 ? 'Nothing was in flight' : `Still in flight, and going on by themselves: ${moving.join(', ')}`}.`)
+    err(`Take it up again: lifeboat evacuate ${site} --resume`)
+    return exitCode.interrupted
+  }
+  const report = reportOf(state)
+  if (format === 'json') outJson(report)
+  if (format === 'text') outLines(['', ...reportLines(report), `journal ${file}`])
+  if (ending === 'idle') {
+    err(`Interrupted: nothing is in flight. Go on with the rest: lifeboat evacuate ${site} --resume`)
+    return exitCode.interrupted
+  }
+  return report.summary.safe === report.summary.vms && run.unreachable === 0 ? exitCode.asAsked : exitCode.partly
+}
+
+/** First Ctrl-C: finish what runs. Second, or SIGTERM: leave. A terminal that goes away changes nothing. */
+function listenForInterrupts(view: LiveView, stop: AbortController, site: string, onFirst: () => void): { release(): void } {
+  let presses = 0
+  const onInterrupt = (): void => {
+    presses += 1
+    if (presses === 1) {
+      view.note('Ctrl-C: no new migrations start, running ones finish. Again: leave, and let the hypervisors go on.')
+      onFirst()
+    } else {
+      stop.abort(new Error(`left; lifeboat evacuate ${site} --resume takes it up again`))
+    }
+  }
+  const onTerminate = (): void => stop.abort(new Error('terminated'))
+  const onHangup = (): void => undefined
+  process.on('SIGINT', onInterrupt)
+  process.on('SIGTERM', onTerminate)
+  process.on('SIGHUP', onHangup)
+  return {
+    release: () => {
+      process.off('SIGINT', onInterrupt)
+      process.off('SIGTERM', onTerminate)
+      process.off('SIGHUP', onHangup)
+    },
+  }
+}

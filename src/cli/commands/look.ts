@@ -1,0 +1,144 @@
+/** `lifeboat status|watch|report|explain`: everything that only reads a journal. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Command as Program } from 'commander'
+import { concerns } from '../../core/control/step.ts'
+import { between, instant, type Instant } from '../../core/instant.ts'
+import { vmId } from '../../core/ids.ts'
+import { isInFlight } from '../../core/migration/migration.ts'
+import { reasonOf } from '../../core/migration/outcome.ts'
+import { showPresence } from '../../core/migration/presence.ts'
+import { reportOf } from '../../core/report/report.ts'
+import { showTime } from '../../core/units.ts'
+import { replay } from '../../journal/replay.ts'
+import { usageError } from '../exit.ts'
+import { findPast, type Past } from '../history.ts'
+import { linesOf, liveView } from '../live-view.ts'
+import { formatOf, out, outJson, outLines } from '../output.ts'
+import { frame } from '../render/frame.ts'
+import { reportLines } from '../render/report-table.ts'
+
+const which = 'a site or an evacuation id; the newest evacuation if left out'
+
+export function addLook(program: Program): void {
+  program
+    .command('status')
+    .summary('show how an evacuation stands, once')
+    .argument('[site]', which)
+    .option('-o, --output <format>', 'text or json')
+    .action((site: string | undefined, flags: { output?: string }, command: Program) => {
+      const past = pastOf(command, site)
+      if (formatOf(flags.output, ['text', 'json']) === 'json') outJson({ ...reportOf(past.state), ended: past.state.endedAt !== undefined, intent: past.state.intent })
+      else outLines([...frame(past.state, nowFor(past), { columns: process.stdout.columns ?? 160, rows: 10_000 }), '', standing(past)])
+      past.reader.close()
+    })
+  program
+    .command('watch')
+    .summary('follow an evacuation until it ends')
+    .argument('[site]', which)
+    .option('-o, --output <format>', 'text or ndjson')
+    .action(async (site: string | undefined, flags: { output?: string }, command: Program) => {
+      await watch(pastOf(command, site), formatOf(flags.output, ['text', 'ndjson']) === 'ndjson')
+    })
+  program
+    .command('report')
+    .summary('show what became of every VM, how fast, and how near to the physical limit')
+    .argument('[site]', which)
+    .option('-o, --output <format>', 'text or json')
+    .action((site: string | undefined, flags: { output?: string }, command: Program) => {
+      const past = pastOf(command, site)
+      past.reader.close()
+      const report = reportOf(past.state)
+      if (formatOf(flags.output, ['text', 'json']) === 'json') outJson(report)
+      else outLines([...reportLines(report), standing(past)])
+    })
+  program
+    .command('explain')
+    .summary('tell the story of one VM: what was seen, what was decided, and why')
+    .argument('<vm>')
+    .argument('[site]', which)
+    .option('-o, --output <format>', 'text or json')
+    .action((vm: string, site: string | undefined, flags: { output?: string }, command: Program) => {
+      const past = pastOf(command, site)
+      past.reader.close()
+      explain(past, vm, formatOf(flags.output, ['text', 'json']) === 'json')
+    })
+}
+
+const pastOf = (command: Program, site: string | undefined): Past => findPast(command.optsWithGlobals<{ config?: string }>().config, site)
+
+const lastFact = (past: Past): Instant => past.rows.at(-1)?.at ?? past.state.startedAt
+/** An evacuation that nobody drives any more stands still at its last fact. */
+const nowFor = (past: Past): Instant => past.state.endedAt ?? lastFact(past)
+
+function standing(past: Past): string {
+  if (past.state.endedAt !== undefined) return `ended; journal ${past.file}`
+  const ago = Math.max(0, Date.now() - lastFact(past))
+  return `not ended; last fact ${showTime(ago)} ago; journal ${past.file}`
+}
+
+async function watch(past: Past, ndjson: boolean): Promise<void> {
+  const view = liveView({ stream: process.stdout, ndjson, now: () => instant(Date.now()) })
+  let { state } = past
+  let seq = past.rows.at(-1)?.seq ?? 0
+  view.show(past.rows, state)
+  try {
+    while (state.endedAt === undefined) {
+      await sleep(200)
+      const rows = past.reader.read(seq)
+      const last = rows.at(-1)
+      if (last === undefined) continue
+      seq = last.seq
+      state = replay(rows, state) ?? state
+      view.show(rows, state)
+    }
+  } finally {
+    view.end()
+    past.reader.close()
+  }
+  if (!ndjson) out(`ended; see: lifeboat report ${past.id}`)
+}
+
+function explain(past: Past, name: string, json: boolean): void {
+  const id = vmId(name)
+  const m = past.state.migrations.get(id)
+  if (m === undefined) {
+    throw usageError(`evacuation ${past.id} has no VM "${name}"; it has: ${[...past.state.migrations.keys()].slice(0, 20).join(', ')}`)
+  }
+  const story = past.rows
+    .map(row => ({ ...row, commands: row.commands.filter(({ vm }) => vm === id) }))
+    .filter(row => concerns(row.event, id) || row.commands.length > 0)
+  if (json) {
+    outJson({ vm: id, migration: m, story })
+    return
+  }
+  const lines = story.flatMap(row => {
+    const lines = linesOf(row, past.state)
+    return concerns(row.event, id) ? lines : lines.slice(-row.commands.length)
+  })
+  out(`${name}: ${m.phase}${reasonOf(m) === undefined ? '' : ` (${reasonOf(m)})`}`)
+  outLines(lines)
+  out(next(past, m))
+}
+
+/** What comes next for it, and what a human can do. */
+function next(past: Past, m: Parameters<typeof reasonOf>[0]): string {
+  if (past.state.endedAt !== undefined && m.phase !== 'uncertain') return `the evacuation has ended`
+  const site = past.state.started.endangered[0]
+  switch (m.phase) {
+    case 'queued':
+      return m.notBefore === undefined ? 'next: it is started when its turn comes' : `next: tried again ${showTime(between(past.state.startedAt, m.notBefore))} after the alarm, at the earliest`
+    case 'uncertain': {
+      const asked = m.whereabouts === undefined ? '' : `\n  source ${m.source}: ${showPresence(m.whereabouts.source)}\n  target ${m.target}: ${showPresence(m.whereabouts.target)}`
+      return `next: both sides are asked again${asked}\nif you know where it runs: lifeboat resolve ${m.vm} --runs-at source|target --site ${site}`
+    }
+    case 'landed':
+      return m.sourceEnded ? 'safe' : `safe; its stopped copy at ${m.source} is still to be ended`
+    case 'given-up':
+      return 'it stays; nothing more is tried in this evacuation'
+    case 'preparing':
+    case 'pre-copy':
+    case 'switchover':
+    case 'post-copy':
+      return isInFlight(m) ? `next: it is followed to ${m.target}` : ''
+  }
+}

@@ -1,0 +1,69 @@
+/** `lifeboat pause|resume|abort [SITE]` and `resolve VM`: orders to the controller that runs an evacuation. */
+import type { Command as Program } from 'commander'
+import type { Order } from '../../core/control/observed.ts'
+import { vmId } from '../../core/ids.ts'
+import { sendOrder } from '../../engine/control-socket.ts'
+import { CliError, exitCode, usageError } from '../exit.ts'
+import { findPast, type Past } from '../history.ts'
+import { whoami } from '../identity.ts'
+import { out } from '../output.ts'
+
+const summaries = {
+  pause: 'start no new migrations; running ones finish',
+  resume: 'start new migrations again after a pause',
+  abort: 'call back what can be called back; those VMs go on at home',
+} as const
+
+export function addOrders(program: Program): void {
+  for (const order of ['pause', 'resume', 'abort'] as const) {
+    program
+      .command(order)
+      .summary(summaries[order])
+      .description(`${summaries[order]}.\nGoes to the running "lifeboat evacuate" of SITE, or of the newest evacuation.`)
+      .argument('[site]', 'the site that is being evacuated, or an evacuation id')
+      .action(async (site: string | undefined, _flags: object, command: Program) => {
+        await give(findRunning(command, site), { order })
+      })
+  }
+  program
+    .command('resolve')
+    .summary('say where an uncertain VM is to count as running')
+    .description(
+      `For a VM that lifeboat shows as uncertain, after you looked at both sides yourself. Lifeboat cannot prove it; you say it.
+If you say "target", its stopped copy at the source will be ended, if the target is seen running then.`,
+    )
+    .argument('<vm>')
+    .requiredOption('--runs-at <side>', 'source or target')
+    .option('--site <site>', 'of which evacuation; the newest if left out')
+    .option('--yes', 'required: this overrides a safety rule')
+    .action(async (vm: string, flags: { runsAt: string; site?: string; yes?: boolean }, command: Program) => {
+      const { runsAt } = flags
+      if (runsAt !== 'source' && runsAt !== 'target') throw usageError(`--runs-at ${runsAt}: expected source or target`)
+      const past = findRunning(command, flags.site)
+      const id = vmId(vm)
+      const m = past.state.migrations.get(id)
+      if (m === undefined) throw usageError(`evacuation ${past.id} has no VM "${vm}"`)
+      if (m.phase !== 'uncertain') throw usageError(`${vm} is not uncertain, it is ${m.phase}`)
+      if (flags.yes !== true) {
+        throw new CliError(exitCode.refused, `this overrides what lifeboat could not prove: ${m.why}\nLook at both sides first. If you are sure, say --yes.`)
+      }
+      await give(past, { order: 'resolve', vm: id, runsAt })
+    })
+}
+
+function findRunning(command: Program, site: string | undefined): Past {
+  const past = findPast(command.optsWithGlobals<{ config?: string }>().config, site)
+  past.reader.close()
+  if (past.state.endedAt !== undefined) throw usageError(`evacuation ${past.id} has ended; see: lifeboat report ${past.id}`)
+  return past
+}
+
+async function give(past: Past, order: Order): Promise<void> {
+  const answer = await sendOrder(past.file, { ...order, by: whoami() }, AbortSignal.timeout(10_000)).catch((error: unknown) => {
+    const site = past.state.started.endangered[0]
+    const hint = `evacuation ${past.id} has no controller running (it was interrupted); take it up with: lifeboat evacuate ${site} --resume`
+    throw new CliError(exitCode.partly, hint, { cause: error })
+  })
+  if (!answer.ok) throw new CliError(exitCode.partly, answer.message)
+  out(`${past.id}: ${answer.message}`)
+}

@@ -1,0 +1,57 @@
+/** The report for people: a line a VM, then what it comes to, beside what physics would have allowed. */
+import type { Report } from '../../core/report/report.ts'
+import { showBytes, showTime } from '../../core/units.ts'
+import { paint } from './paint.ts'
+import { table } from './table.ts'
+
+const time = (value: number | null): string => (value === null ? '–' : showTime(value))
+
+export function reportLines(report: Report): readonly string[] {
+  const { summary: s } = report
+  const rows = report.vms.map(vm => [
+    vm.vm,
+    vm.outcome === 'safe' ? paint.good(vm.outcome) : paint.bad(vm.outcome),
+    `${vm.source}${vm.target === null ? '' : ` → ${vm.target}`}`,
+    vm.mode ?? '–',
+    String(vm.attempts),
+    time(vm.startedMs),
+    vm.startedMs === null || vm.switchedMs === null ? '–' : showTime(vm.switchedMs - vm.startedMs),
+    time(vm.downtimeMs),
+    showBytes(vm.bytesSent),
+    vm.reason ?? '',
+  ])
+  const columns = [
+    { title: 'VM' },
+    { title: 'outcome' },
+    { title: 'from → to' },
+    { title: 'mode' },
+    { title: 'tries', align: 'right' },
+    { title: 'started', align: 'right' },
+    { title: 'duration', align: 'right' },
+    { title: 'downtime', align: 'right' },
+    { title: 'sent', align: 'right' },
+    { title: '' },
+  ] as const
+  const others = (['left', 'saved', 'stopped', 'uncertain', 'lost'] as const).flatMap(outcome =>
+    s[outcome] === 0 ? [] : [`${s[outcome]} ${outcome}`],
+  )
+  const value = s.value === s.vms ? '' : `   value safe ${s.valueSafe} of ${s.value}`
+  return [
+    `Evacuation ${report.evacuation}   policy ${report.policy}`,
+    '',
+    ...(report.vms.length === 0 ? ['no VMs'] : table(columns, rows)),
+    '',
+    `${(s.safe === s.vms ? paint.good : paint.bad)(`safe ${s.safe} of ${s.vms}`)}${others.length === 0 ? '' : `   ${others.join('   ')}`}${value}`,
+    ...table(
+      [{ title: '' }, { title: 'reached', align: 'right' }, { title: 'physical limit', align: 'right' }],
+      [
+        ['makespan (alarm to last switchover)', time(s.makespanMs), time(s.bounds.makespanMs)],
+        ['mean duration (start to switchover)', time(s.meanDurationMs), time(s.bounds.meanDurationMs)],
+        ['mean completion (alarm to switchover)', time(s.meanCompletionMs), time(s.bounds.meanCompletionMs)],
+        ['longest downtime', time(s.maxDowntimeMs), ''],
+        ['bytes sent / needed', showBytes(s.bytesSent), showBytes(s.bytesNeeded)],
+      ],
+    ),
+    s.j === null ? 'J: not known (no capacity is stated for the paths)' : `J ${s.j.toFixed(2)} (1.00 is the limit)`,
+  ]
+}

@@ -1,0 +1,55 @@
+/**
+ * How a host is reached, as its uri in lifeboat.yaml says. Raw QEMU hosts, whose uri ends in their folder of definitions:
+ *
+ *     qmp+local:///srv/vms                this machine
+ *     qmp+netns://NAMESPACE/srv/vms       a network namespace of this machine (the lab's hosts)
+ *     qmp+ssh://USER@HOST:PORT/srv/vms    over the system's ssh, with its configuration, keys and known hosts
+ */
+export type HostUri =
+  | { readonly kind: 'qmp-local'; readonly folder: string }
+  | { readonly kind: 'qmp-netns'; readonly namespace: string; readonly folder: string }
+  | {
+      readonly kind: 'qmp-ssh'
+      readonly host: string
+      readonly user: string | undefined
+      readonly port: number | undefined
+      readonly folder: string
+    }
+
+/** A uri that cannot be used; the message says which forms can. */
+export class UriError extends Error {
+  override readonly name = 'UriError'
+}
+
+const forms = 'qmp+local:///FOLDER, qmp+netns://NAMESPACE/FOLDER, qmp+ssh://USER@HOST/FOLDER'
+
+/** @throws UriError */
+export function parseHostUri(text: string): HostUri {
+  const match = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(\/[^?#]*)?([?#].*)?$/i.exec(text)
+  if (match === null) throw new UriError(`"${text}" is no uri; expected one of ${forms}`)
+  const [, scheme = '', authority = '', folder = '', rest] = match
+  if (scheme.startsWith('qemu')) {
+    throw new UriError(`"${text}": libvirt hosts are not supported yet by this version; expected one of ${forms}`)
+  }
+  if (rest !== undefined) throw new UriError(`"${text}": "${rest}" is not understood here`)
+  if (!/^\/[^/]/.test(folder)) throw new UriError(`"${text}" names no folder of VM definitions; expected one of ${forms}`)
+  switch (scheme.toLowerCase()) {
+    case 'qmp+local':
+      if (authority !== '') throw new UriError(`"${text}": a local uri has three slashes: qmp+local:///FOLDER`)
+      return { kind: 'qmp-local', folder }
+    case 'qmp+netns':
+      if (!/^[\w.-]+$/.test(authority)) throw new UriError(`"${text}": "${authority}" is no name of a network namespace`)
+      return { kind: 'qmp-netns', namespace: authority, folder }
+    case 'qmp+ssh': {
+      const parts = /^(?:([\w.-]+)@)?(\[[0-9a-f:]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(authority)
+      // A name that began with "-" would be an option to ssh.
+      if (parts === null || parts[2]?.startsWith('-') || parts[1]?.startsWith('-')) {
+        throw new UriError(`"${text}": "${authority}" is not USER@HOST:PORT`)
+      }
+      const [, user, host = '', port] = parts
+      return { kind: 'qmp-ssh', host: host.replace(/^\[|\]$/g, ''), user, port: port === undefined ? undefined : Number(port), folder }
+    }
+    default:
+      throw new UriError(`"${text}": unknown scheme "${scheme}"; expected one of ${forms}`)
+  }
+}

@@ -1,0 +1,177 @@
+/** inventory.yaml (the format of scenario folders): read into a snapshot, and written from one, without loss. */
+import { stringify } from 'yaml'
+import { z } from 'zod'
+import { hostId, siteId } from '../core/ids.ts'
+import { instant } from '../core/instant.ts'
+import { defaultVmPolicy, type Vm } from '../core/inventory/vm.ts'
+import type { Path, Snapshot } from '../core/inventory/snapshot.ts'
+import { printBytes, printFraction, printRate, printTime, type Milliseconds, showBytes } from '../core/units.ts'
+import { checkNames, pathSchema } from './config-schema.ts'
+import {
+  dirtySchema,
+  diskSchema,
+  hostNameSchema,
+  rateSchema,
+  siteNameSchema,
+  sizeSchema,
+  timeSchema,
+  valueSchema,
+  vmNameSchema,
+  vmPolicySchema,
+} from './quantity-schema.ts'
+import { parseYamlFile } from './yaml-file.ts'
+
+const hostSchema = z.strictObject({
+  name: hostNameSchema,
+  memory: sizeSchema,
+  nic: rateSchema.optional(),
+  cpu: z.string().optional(),
+})
+
+const vmSchema = z.strictObject({
+  name: vmNameSchema,
+  host: hostNameSchema,
+  memory: sizeSchema,
+  used: sizeSchema.optional(),
+  dirty: dirtySchema.optional(),
+  disks: z.array(diskSchema).default([]),
+  value: valueSchema.default(1),
+  group: z.string().optional(),
+  policy: vmPolicySchema.prefault({}),
+})
+
+const inventorySchema = z
+  .strictObject({
+    sites: z
+      .array(
+        z.strictObject({
+          name: siteNameSchema,
+          safe: z.boolean().default(false),
+          uplink: rateSchema.optional(),
+          hosts: z.array(hostSchema).default([]),
+        }),
+      )
+      .min(1, 'name at least one site'),
+    paths: z.array(pathSchema).default([]),
+    vms: z.array(vmSchema).default([]),
+    power: z.array(z.strictObject({ site: siteNameSchema, runtime: timeSchema })).default([]),
+    deadline: timeSchema.optional(),
+  })
+  .superRefine((value, context) => {
+    const report = (path: (string | number)[], message: string): void => context.addIssue({ code: 'custom', path, message })
+    checkNames(value, report)
+    const hosts = new Map(value.sites.flatMap(site => site.hosts.map(host => [host.name, host] as const)))
+    const names = new Set<string>()
+    value.vms.forEach((vm, v) => {
+      if (names.has(vm.name)) report(['vms', v, 'name'], `"${vm.name}" is the name of another VM already`)
+      names.add(vm.name)
+      const host = hosts.get(vm.host)
+      if (host === undefined) report(['vms', v, 'host'], `no host is named "${vm.host}"`)
+      else if (vm.memory > host.memory) {
+        report(['vms', v, 'memory'], `${showBytes(vm.memory)} is more than its host ${host.name} has (${showBytes(host.memory)})`)
+      }
+      if (vm.used !== undefined && vm.used > vm.memory) report(['vms', v, 'used'], 'is more than its memory')
+    })
+    value.power.forEach(({ site }, p) => {
+      if (!value.sites.some(({ name }) => name === site)) report(['power', p, 'site'], `no site is named "${site}"`)
+    })
+    value.paths.forEach((path, p) => {
+      if (path.capacity === 0) report(['paths', p, 'capacity'], 'is zero: cut it in timeline.yaml instead')
+    })
+  })
+
+/** @throws ConfigError with every mistake, its line and column */
+export function parseInventory(text: string, file: string): Snapshot {
+  const parsed = parseYamlFile(text, file, inventorySchema)
+  return {
+    takenAt: instant(0),
+    sites: parsed.sites.map(({ name, safe, uplink }) => ({ id: name, safe, uplink })),
+    hosts: parsed.sites.flatMap(site =>
+      site.hosts.map(({ name, memory, nic, cpu }) => ({ id: name, site: site.name, memory, nic, cpu })),
+    ),
+    paths: parsed.paths.map(path => pathFrom(path, new Set(parsed.sites.map(({ name }) => String(name))))),
+    vms: parsed.vms.map(
+      ({ name, host, memory, used, dirty, disks, value, group, policy }): Vm => ({
+        id: name,
+        host,
+        memory,
+        used: used ?? memory,
+        dirty,
+        disks,
+        value,
+        group,
+        policy,
+      }),
+    ),
+    unreachable: [],
+    power: parsed.power,
+    deadline: parsed.deadline,
+  }
+}
+
+/** An end of a path is a site where one has that name, else a host; {@link checkNames} has seen that it is one of them. */
+export const pathFrom = (path: z.output<typeof pathSchema>, sites: ReadonlySet<string>): Path => {
+  const end = (name: string) => (sites.has(name) ? siteId(name) : hostId(name))
+  const { capacity, rtt, loss, perFlow, background } = path
+  return { from: end(path.from), to: end(path.to), capacity, rtt, loss, perFlow, background }
+}
+
+const maybe = <T>(value: T | undefined, print: (value: T) => string): string | undefined => (value === undefined ? undefined : print(value))
+
+/** The text of an inventory.yaml that {@link parseInventory} reads back to the same sites, hosts, paths and VMs. */
+export function printInventory(snapshot: Snapshot, comment: string): string {
+  const tree = {
+    sites: snapshot.sites.map(site => ({
+      name: site.id,
+      ...(site.safe ? { safe: true } : {}),
+      uplink: maybe(site.uplink, printRate),
+      hosts: snapshot.hosts
+        .filter(host => host.site === site.id)
+        .map(host => ({ name: host.id, memory: printBytes(host.memory), nic: maybe(host.nic, printRate), cpu: host.cpu })),
+    })),
+    paths: snapshot.paths.map(path => ({
+      from: path.from,
+      to: path.to,
+      capacity: maybe(path.capacity, printRate),
+      rtt: maybe(path.rtt, printTime),
+      loss: maybe(path.loss, printFraction),
+      perFlow: maybe(path.perFlow, printRate),
+      background: maybe(path.background, printRate),
+    })),
+    vms: snapshot.vms.map(printVm),
+    power: snapshot.power.length === 0 ? undefined : snapshot.power.map(({ site, runtime }) => ({ site, runtime: printTime(runtime) })),
+    deadline: maybe(snapshot.deadline, (time: Milliseconds) => printTime(time)),
+  }
+  return `${comment.replaceAll(/^/gm, '# ')}\n${stringify(tree, { lineWidth: 0 })}`
+}
+
+const printVm = (vm: Vm) => ({
+  name: vm.id,
+  host: vm.host,
+  memory: printBytes(vm.memory),
+  used: vm.used === vm.memory ? undefined : printBytes(vm.used),
+  dirty: vm.dirty && { hot: printBytes(vm.dirty.hot), period: printTime(vm.dirty.period), cold: printRate(vm.dirty.cold) },
+  disks:
+    vm.disks.length === 0
+      ? undefined
+      : vm.disks.map(disk => ({
+          name: disk.name,
+          size: printBytes(disk.size),
+          used: printBytes(disk.used),
+          write: printRate(disk.write),
+          ...(disk.shared ? { shared: true } : {}),
+        })),
+  value: vm.value === 1 ? undefined : vm.value,
+  group: vm.group,
+  policy: printPolicy(vm),
+})
+
+function printPolicy({ policy }: Vm) {
+  const { maxDowntime, allow, action } = policy
+  const differing = {
+    ...(maxDowntime === defaultVmPolicy.maxDowntime ? {} : { maxDowntime: printTime(maxDowntime) }),
+    ...(allow.length === 0 ? {} : { allow: [...allow] }),
+    ...(action === defaultVmPolicy.action ? {} : { action }),
+  }
+  return Object.keys(differing).length === 0 ? undefined : differing
+}

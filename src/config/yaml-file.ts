@@ -1,0 +1,73 @@
+/** A YAML text against a schema: all mistakes at once, each with file, line, column and what was expected. */
+import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
+import { z } from 'zod'
+
+export interface Problem {
+  readonly file: string
+  /** From 1. */
+  readonly line: number
+  readonly column: number
+  /** `sites[0].hosts[1].uri`; empty for the file as a whole. */
+  readonly where: string
+  readonly message: string
+}
+
+/** Everything that is wrong with a file; the message lists it all. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly problems: readonly Problem[]
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(showProblem).join('\n'))
+    this.problems = problems
+  }
+}
+export const showProblem = ({ file, line, column, where, message }: Problem): string =>
+  `${file}:${line}:${column}: ${where === '' ? '' : `${where}: `}${message}`
+
+/** @throws ConfigError with every problem found */
+export function parseYamlFile<S extends z.ZodType>(text: string, file: string, schema: S): z.output<S> {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const at = (offset: number): Pick<Problem, 'file' | 'line' | 'column'> => {
+    const { line, col } = lines.linePos(offset)
+    return { file, line: Math.max(1, line), column: Math.max(1, col) }
+  }
+  if (document.errors.length > 0) {
+    throw new ConfigError(document.errors.map(error => ({ ...at(error.pos[0]), where: '', message: error.message })))
+  }
+  const result = schema.safeParse(document.toJS() ?? {})
+  if (result.success) return result.data
+  const problems = result.error.issues.flatMap(issue => problemsOf(issue)).map(({ path, message }) => ({
+    ...at(offsetOf(document, path)),
+    where: showPath(path),
+    message,
+  }))
+  throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column))
+}
+
+type Path = readonly PropertyKey[]
+
+function problemsOf(issue: z.core.$ZodIssue): readonly { readonly path: Path; readonly message: string }[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(key => ({ path: [...issue.path, key], message: 'unknown key' }))
+  }
+  return [{ path: issue.path, message: issue.message }]
+}
+
+/** Where the value stands, or its key, or the nearest thing above it that exists. */
+function offsetOf(document: Document, path: Path): number {
+  for (let length = path.length; length > 0; length -= 1) {
+    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
+    const last = path[length - 1]
+    if (isMap(parent)) {
+      const pair = parent.items.find(({ key }) => isScalar(key) && String(key.value) === String(last))
+      if (pair !== undefined && isScalar(pair.key)) return pair.key.range?.[0] ?? 0
+    }
+    const node = document.getIn(path.slice(0, length), true)
+    if (typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)) return Number(node.range[0])
+  }
+  return 0
+}
+
+const showPath = (path: Path): string =>
+  path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`), '')

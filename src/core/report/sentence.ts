@@ -1,0 +1,101 @@
+/** Each fact and each decision as one line with its numbers: what a pipe, `explain`, `watch` and a scenario's expect.log show. */
+import { assertNever } from '../assert-never.ts'
+import type { Command } from '../control/command.ts'
+import type { Observed } from '../control/observed.ts'
+import { showFailure } from '../migration/failure.ts'
+import { showPresence } from '../migration/presence.ts'
+import { showBytes, showRate, showTime } from '../units.ts'
+
+/** @returns undefined for facts that say nothing new to a reader: ticks */
+export function sentenceOf(event: Observed): string | undefined {
+  switch (event.kind) {
+    case 'evacuation-started': {
+      const { plan, endangered, targets, policy } = event
+      const staying = plan.unplaced.length === 0 ? '' : `, ${plan.unplaced.length} without a place`
+      return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${staying}`
+    }
+    case 'tick':
+      return undefined
+    case 'controller-restarted':
+      return `controller restarted by ${event.by}`
+    case 'operator':
+      return event.order === 'resolve'
+        ? `${event.by} resolves ${event.vm}: it counts as running at its ${event.runsAt}`
+        : `${event.by} orders ${event.order}`
+    case 'target-ready':
+      return `${event.vm}: target is ready`
+    case 'memory-flowing':
+      return `${event.vm}: memory flows`
+    case 'progress': {
+      const { sent, remaining, rate, dirtyRate, round } = event.progress
+      const dirty = dirtyRate === undefined ? '' : `, dirties ${showRate(dirtyRate)}`
+      return `${event.vm}: round ${round}, sent ${showBytes(sent)}, ${showBytes(remaining)} to go at ${showRate(rate)}${dirty}`
+    }
+    case 'guest-stopped':
+      return `${event.vm}: stopped at the source for the last part`
+    case 'sent-whole':
+      return `${event.vm}: sent whole`
+    case 'post-copy-began':
+      return `${event.vm}: in post-copy`
+    case 'post-copy-broke':
+      return `${event.vm}: post-copy broke: ${event.why}`
+    case 'migration-broke':
+      return `${event.vm}: migration broke: ${showFailure(event.failure)}`
+    case 'attempt-failed':
+      return `${event.vm}: attempt ${event.attempt} failed: ${showFailure(event.failure)}`
+    case 'attempt-unclear':
+      return `${event.vm}: not known what became of attempt ${event.attempt}: ${event.why}`
+    case 'whereabouts':
+      return `${event.vm}: source says ${showPresence(event.where.source)}, target says ${showPresence(event.where.target)}`
+    case 'landed':
+      return `${event.vm}: runs at its target, ${showBytes(event.sent)} sent`
+    case 'source-ended':
+      return `${event.vm}: its stopped copy at the source is ended`
+    case 'source-lingers':
+      return `${event.vm}: its stopped copy at the source could not be ended: ${event.why}`
+    case 'command-failed':
+      return `${event.vm}: ${event.command} failed: ${event.why}`
+    case 'host-unreachable':
+      return `host ${event.host} does not answer: ${event.why}`
+    case 'host-back':
+      return `host ${event.host} answers again`
+    case 'journal-failing':
+      return `nothing new is admitted: ${event.why}`
+    default:
+      return assertNever(event)
+  }
+}
+
+export function decisionOf(command: Command): string {
+  const { vm, source, target, attempt } = command
+  switch (command.kind) {
+    case 'prepare':
+      return `prepare ${vm} at ${target}${attempt > 1 ? ` (attempt ${attempt})` : ''}`
+    case 'migrate': {
+      const { rate, downtimeLimit } = command.tuning
+      return `migrate ${vm} from ${source} to ${target}, ${rate === undefined ? 'as fast as it gets' : `at most ${showRate(rate)}`}, downtime limit ${showTime(downtimeLimit)}`
+    }
+    case 'adjust':
+      return `cap ${vm} to ${command.tuning.rate === undefined ? 'nothing' : showRate(command.tuning.rate)}: ${command.why}`
+    case 'start-post-copy':
+      return `post-copy ${vm}: ${command.why}`
+    case 'run-split':
+      return `run ${vm} at ${target}, its memory still coming`
+    case 'recover':
+      return `recover the post-copy of ${vm}`
+    case 'cancel':
+      return `call ${vm} back: ${command.why}`
+    case 'finish':
+      return `run ${vm} at ${target}`
+    case 'retire':
+      return `end the stopped copy of ${vm} at ${source}`
+    case 'roll-back':
+      return `roll ${vm} back to ${source}: ${showFailure(command.failure)}`
+    case 'follow':
+      return `follow ${vm}`
+    case 'reconcile':
+      return `ask ${source} and ${target} for ${vm}`
+    default:
+      return assertNever(command)
+  }
+}

@@ -1,0 +1,64 @@
+/** Asks every host what it has and who lives there, at the same time, and waits for none longer than its deadline. */
+import { applyVmRules } from '../config/apply-vm-rules.ts'
+import type { Config } from '../config/config-schema.ts'
+import { pathFrom } from '../config/inventory-file.ts'
+import { bytes } from '../core/units.ts'
+import type { Host, Snapshot, UnreachableHost } from '../core/inventory/snapshot.ts'
+import type { Listing } from '../hypervisor/hypervisor.ts'
+import type { Clock } from '../time/clock.ts'
+import { withDeadline } from '../time/with-deadline.ts'
+import { describeError } from './classify-error.ts'
+import type { Hosts } from './open-hosts.ts'
+import { answersWithin } from './patience.ts'
+
+export interface Taken {
+  readonly snapshot: Snapshot
+  /** Every VM with what it does now; the snapshot has only those that run or are paused at home. */
+  readonly listings: readonly Listing[]
+  /** VMs named alike on two hosts: nobody may move them before one is renamed. */
+  readonly ambiguous: readonly string[]
+}
+
+export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, signal: AbortSignal): Promise<Taken> {
+  const unreachable: UnreachableHost[] = []
+  const listings: Listing[] = []
+  const asked = config.sites.flatMap(site => site.hosts.map(host => ({ site, host })))
+  const found = await Promise.all(
+    asked.map(async ({ site, host }): Promise<Host> => {
+      const { name: id, nic, cpu } = host
+      try {
+        const hypervisor = hosts.get(id)
+        const [facts, list] = await withDeadline(clock, answersWithin, `host ${id}`, signal, inner =>
+          Promise.all([hypervisor.facts(inner), hypervisor.list(inner)]),
+        )
+        listings.push(...list)
+        return { id, site: site.name, memory: facts.memory, nic, cpu }
+      } catch (error) {
+        signal.throwIfAborted()
+        unreachable.push({ host: id, why: describeError(error) })
+        return { id, site: site.name, memory: host.memory ?? bytes(0), nic, cpu }
+      }
+    }),
+  )
+  listings.sort((a, b) => order(a.vm.id, b.vm.id))
+  const siteNames = new Set<string>(config.sites.map(site => site.name))
+  const living = listings.filter(({ presence }) => presence.state === 'running' || (presence.state === 'paused' && presence.as === 'home'))
+  const names = living.map(({ vm }) => String(vm.id))
+  return {
+    snapshot: {
+      takenAt: clock.now(),
+      sites: config.sites.map(({ name, safe, uplink }) => ({ id: name, safe, uplink })),
+      hosts: found,
+      paths: config.paths.map(path => pathFrom(path, siteNames)),
+      vms: living.map(({ vm }) => applyVmRules(vm, config.vms)),
+      unreachable,
+      power: [],
+      deadline: undefined,
+    },
+    listings,
+    ambiguous: [...new Set(names.filter((name, at) => names.indexOf(name) !== at))],
+  }
+}
+
+/** `web-2` before `web-10`. */
+const order = new Intl.Collator('en', { numeric: true }).compare

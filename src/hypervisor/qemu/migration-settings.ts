@@ -1,0 +1,31 @@
+/** Lifeboat's options and tuning, in QEMU's words: capabilities and parameters of qapi/migration.json. */
+import type { StartOptions } from '../../core/migration/start-options.ts'
+import type { Adjustment } from '../hypervisor.ts'
+
+/** QEMU's own default is 128 MiB/s; "as much as it gets" must be said. @unit bytes per second */
+const unlimited = 2 ** 40
+/** QEMU refuses more than 2000 s (migration/options.c). @unit ms */
+const longestDowntime = 2_000_000
+
+/** Both sides must agree, and must be told before the target listens. `return-path`: "completed" means that the target has it. */
+export const capabilitiesOf = (options: StartOptions) => ({
+  capabilities: [
+    { capability: 'events', state: true },
+    { capability: 'return-path', state: true },
+    { capability: 'multifd', state: options.channels > 1 || options.compression !== 'none' },
+    { capability: 'auto-converge', state: options.autoConverge },
+    { capability: 'postcopy-ram', state: options.postCopy },
+  ],
+})
+
+export const startParametersOf = (options: StartOptions) =>
+  options.channels > 1 || options.compression !== 'none'
+    ? { 'multifd-channels': options.channels, 'multifd-compression': options.compression }
+    : {}
+
+/** @param to a rate given as `undefined` lifts the limit; one not given is left alone */
+export const parametersOf = (to: Adjustment) => ({
+  ...('rate' in to ? { 'max-bandwidth': to.rate === undefined ? unlimited : Math.max(1, Math.floor(to.rate)) } : {}),
+  ...(to.downtimeLimit === undefined ? {} : { 'downtime-limit': Math.min(longestDowntime, Math.round(to.downtimeLimit)) }),
+  ...(to.throttle === undefined ? {} : { 'max-cpu-throttle': Math.min(99, Math.max(1, Math.round(to.throttle * 100))) }),
+})

@@ -1,0 +1,334 @@
+/**
+ * A host that runs plain QEMU: a folder of definitions (vm-folder.ts), a QMP monitor for each running VM.
+ *
+ * Targets are started with `-S -incoming defer`, so they run only when told to. The source of a finished migration stays in
+ * `postmigrate` until it is retired; a source whose migration breaks before that goes on by itself (QEMU does that).
+ */
+import type { HostId, VmId } from '../../core/ids.ts'
+import type { Vm } from '../../core/inventory/vm.ts'
+import { MigrationError } from '../../core/migration/failure.ts'
+import type { Tuning } from '../../core/migration/migration.ts'
+import type { Presence } from '../../core/migration/presence.ts'
+import type { StartOptions } from '../../core/migration/start-options.ts'
+import { type Bytes, bytes, bytesPerSecond, type BytesPerSecond, type Milliseconds, ms } from '../../core/units.ts'
+import { ignoreReply, parseQueryDirtyRate, parseQueryMigrate, parseQueryStatus, type QmpClient } from '../../qmp/public.ts'
+import { HostUnreachable, type Remote, runOk } from '../../remote/remote.ts'
+import type { Clock } from '../../time/clock.ts'
+import { poll, withDeadline } from '../../time/with-deadline.ts'
+import type { Adjustment, Capabilities, Change, Definition, HostFacts, Hypervisor, Landing, Listing, Sample } from '../hypervisor.ts'
+import type { Departed, GoneElsewhere, RunsElsewhere } from '../prove.ts'
+import { sourceFailure, targetFailure } from './classify-qemu-error.ts'
+import { commandLine, monitorSockets, parseDefinition, printDefinition, type QemuDefinition } from './definition.ts'
+import { capabilitiesOf, parametersOf, startParametersOf } from './migration-settings.ts'
+import { MonitorPool } from './monitor-pool.ts'
+import { presenceOf } from './qemu-presence.ts'
+import { sampleOf } from './qemu-sample.ts'
+import { VmFolder } from './vm-folder.ts'
+
+export interface QemuHostOptions {
+  readonly host: HostId
+  readonly remote: Remote
+  /** Absolute path of the folder of definitions on that host. */
+  readonly folder: string
+  /** Where other hosts reach this one for migrations. */
+  readonly migrationAddress: string
+  /** What guests may use together; @default the machine's memory */
+  readonly memory: Bytes | undefined
+  readonly clock: Clock
+}
+
+/** The range that libvirt uses too, so that operators have it open already. */
+const firstPort = 49_152
+const lastPort = 49_215
+/** A process that was told to end is gone within this. */
+const endsWithin = ms(10_000)
+const askEvery = ms(50)
+const watchEvery = ms(2_000)
+/** Pages looked at per GiB when the dirty rate is measured (qapi: `sample-pages`, 512 is QEMU's default). */
+const samplePages = 512
+
+export class QemuHost implements Hypervisor {
+  readonly driver = 'qemu'
+  readonly capabilities: Capabilities = {
+    inFlight: { rate: true, downtimeLimit: true, throttle: true, postCopy: true },
+    rateStep: bytesPerSecond(1),
+    selfCompleting: false,
+  }
+  readonly host: HostId
+  readonly #options: QemuHostOptions
+  readonly #folder: VmFolder
+  readonly #monitors: MonitorPool
+  readonly #sockets = new Map<VmId, readonly string[]>()
+  #nextPort = firstPort
+
+  constructor(options: QemuHostOptions) {
+    this.host = options.host
+    this.#options = options
+    this.#folder = new VmFolder(options.remote, options.folder)
+    this.#monitors = new MonitorPool(options.remote, options.clock)
+  }
+
+  async facts(signal: AbortSignal): Promise<HostFacts> {
+    const { remote, memory } = this.#options
+    const info = await runOk(remote, ['cat', '/proc/meminfo'], {}, signal)
+    const total = /^MemTotal:\s+(\d+) kB/m.exec(info)?.[1]
+    if (memory === undefined && total === undefined) throw new HostUnreachable(`${remote.where}: /proc/meminfo says nothing of MemTotal`)
+    const version = await remote.run(['qemu-system-x86_64', '--version'], {}, signal)
+    return {
+      memory: memory ?? bytes(Number(total) * 1024),
+      version: /version (\S+)/.exec(version.stdout)?.[1] ?? 'unknown',
+    }
+  }
+
+  async list(signal: AbortSignal): Promise<readonly Listing[]> {
+    const { entries } = await this.#folder.list(signal)
+    return Promise.all(
+      entries
+        .filter(({ as, alive }) => as === 'living' || alive)
+        .map(async ({ definition, as }): Promise<Listing> => {
+          const presence = await this.presence(definition.name, signal)
+          // A controller died between telling it to run and writing that down.
+          if (as === 'arriving' && presence.state === 'running') await this.#folder.settle(definition.name, signal)
+          return { vm: vmFrom(definition, this.host), presence }
+        }),
+    )
+  }
+
+  async *watch(signal: AbortSignal): AsyncIterable<Change> {
+    let known = new Map<VmId, Listing>()
+    for (;;) {
+      const now = new Map((await this.list(signal)).map(listing => [listing.vm.id, listing]))
+      for (const [id, listing] of now) {
+        const before = known.get(id)
+        if (before === undefined) yield { kind: 'appeared', listing }
+        else if (JSON.stringify(before) !== JSON.stringify(listing)) yield { kind: 'changed', listing }
+      }
+      for (const id of known.keys()) if (!now.has(id)) yield { kind: 'gone', vm: id }
+      known = now
+      await this.#options.clock.sleep(watchEvery, signal)
+    }
+  }
+
+  async presence(vm: VmId, signal: AbortSignal): Promise<Presence> {
+    try {
+      return await this.#askMonitor(vm, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      return this.#presenceWithoutMonitor(vm, error, signal)
+    }
+  }
+
+  async #askMonitor(vm: VmId, signal: AbortSignal): Promise<Presence> {
+    const client = await this.#monitor(vm, signal)
+    const [status, migration] = await Promise.all([
+      client.execute('query-status', {}, parseQueryStatus, signal),
+      client.execute('query-migrate', {}, parseQueryMigrate, signal),
+    ])
+    const state = { runState: status.status, migration: migration.status, arriving: false }
+    const presence = presenceOf(state)
+    if (presence.state !== 'paused' || presence.as !== 'home') return presence
+    return presenceOf({ ...state, arriving: (await this.#folder.read(vm, signal))?.as === 'arriving' })
+  }
+
+  /** No monitor answers: only the process table can say that the VM is not there. */
+  async #presenceWithoutMonitor(vm: VmId, cause: unknown, signal: AbortSignal): Promise<Presence> {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    try {
+      if (await this.#folder.isAlive(vm, signal)) return { state: 'unreachable', detail: `its process lives, its monitor does not answer: ${why}` }
+      return { state: 'absent', detail: 'no process' }
+    } catch (error) {
+      signal.throwIfAborted()
+      return { state: 'unreachable', detail: error instanceof Error ? error.message : String(error) }
+    }
+  }
+
+  async #monitor(vm: VmId, signal: AbortSignal): Promise<QmpClient> {
+    let sockets = this.#sockets.get(vm)
+    if (sockets === undefined) {
+      const entry = await this.#folder.read(vm, signal)
+      if (entry === undefined) throw new Error(`${vm} has no definition at ${this.host}`)
+      sockets = monitorSockets(entry.definition, this.#folder.dirOf(vm))
+      this.#sockets.set(vm, sockets)
+    }
+    return this.#monitors.get(vm, sockets, signal)
+  }
+
+  async #execute(vm: VmId, command: string, args: object, signal: AbortSignal): Promise<void> {
+    const client = await this.#monitor(vm, signal)
+    await client.execute(command, args, ignoreReply, signal)
+  }
+
+  async measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond> {
+    const client = await this.#monitor(vm, signal)
+    const wholeSeconds = Math.max(1, Math.round(span / 1000)) // qapi: calc-time is in seconds, 1 to 60
+    await client.execute('calc-dirty-rate', { 'calc-time': Math.min(60, wholeSeconds), 'sample-pages': samplePages }, ignoreReply, signal)
+    return poll(this.#options.clock, ms(200), signal, async inner => {
+      const { status, rate } = await client.execute('query-dirty-rate', {}, parseQueryDirtyRate, inner)
+      return status === 'measured' ? rate : undefined
+    })
+  }
+
+  async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
+    const entry = await this.#folder.read(vm, signal)
+    if (entry === undefined) throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no definition of it` })
+    return { driver: this.driver, vm, text: printDefinition(entry.definition) }
+  }
+
+  async migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void> {
+    try {
+      const client = await this.#monitor(vm, signal)
+      await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
+      await client.execute('migrate-set-parameters', { ...startParametersOf(options), ...parametersOf(tuning) }, ignoreReply, signal)
+      await client.execute('migrate', { uri: to.uri }, ignoreReply, signal)
+    } catch (error) {
+      throw sourceFailure(vm, error)
+    }
+  }
+
+  async sample(vm: VmId, signal: AbortSignal): Promise<Sample> {
+    const client = await this.#monitor(vm, signal)
+    const [migration, status] = await Promise.all([
+      client.execute('query-migrate', {}, parseQueryMigrate, signal),
+      client.execute('query-status', {}, parseQueryStatus, signal),
+    ])
+    return sampleOf(migration, status.status)
+  }
+
+  async *signals(vm: VmId, signal: AbortSignal): AsyncIterable<'changed'> {
+    const client = await this.#monitor(vm, signal)
+    for await (const event of client.events(signal)) {
+      if (event.name === 'MIGRATION' || event.name === 'STOP' || event.name === 'RESUME' || event.name === 'SHUTDOWN') yield 'changed'
+    }
+    yield 'changed'
+  }
+
+  async adjust(vm: VmId, to: Adjustment, signal: AbortSignal): Promise<void> {
+    await this.#execute(vm, 'migrate-set-parameters', parametersOf(to), signal)
+  }
+
+  startPostCopy(vm: VmId, signal: AbortSignal): Promise<void> {
+    return this.#execute(vm, 'migrate-start-postcopy', {}, signal)
+  }
+
+  rejoin(vm: VmId, to: Landing, signal: AbortSignal): Promise<void> {
+    return this.#execute(vm, 'migrate', { uri: to.uri, resume: true }, signal)
+  }
+
+  cancel(vm: VmId, signal: AbortSignal): Promise<void> {
+    return this.#execute(vm, 'migrate_cancel', {}, signal)
+  }
+
+  resume(vm: VmId, _proof: GoneElsewhere, signal: AbortSignal): Promise<void> {
+    return this.#execute(vm, 'cont', {}, signal)
+  }
+
+  async retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
+    await this.#end(vm, signal)
+    await this.#folder.bury(vm, proof.host, signal)
+    this.#sockets.delete(vm)
+  }
+
+  /** The process is asked to quit, and seen gone. */
+  async #end(vm: VmId, signal: AbortSignal): Promise<void> {
+    if (await this.#folder.isAlive(vm, signal)) {
+      // QEMU may close the monitor before it answers: whether it ended is asked below, of the process table.
+      await this.#execute(vm, 'quit', {}, signal).catch(() => signal.throwIfAborted())
+      await withDeadline(this.#options.clock, endsWithin, `the end of ${vm} at ${this.host}`, signal, inner =>
+        poll(this.#options.clock, askEvery, inner, async s => ((await this.#folder.isAlive(vm, s)) ? undefined : true)),
+      )
+    }
+    await this.#monitors.drop(vm)
+  }
+
+  async prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
+    const { vm } = definition
+    try {
+      const parsed = parseDefinition(definition.text)
+      await this.#makeRoom(parsed, signal)
+      await this.#folder.writeArriving(parsed, definition.text, signal)
+      const dir = this.#folder.dirOf(vm)
+      this.#sockets.set(vm, monitorSockets(parsed, dir))
+      await runOk(this.#options.remote, commandLine(parsed, dir, 'target'), {}, signal)
+      const client = await this.#monitor(vm, signal)
+      await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
+      const parameters = startParametersOf(options)
+      if (Object.keys(parameters).length > 0) await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
+      return await this.#listen(vm, 'migrate-incoming', signal)
+    } catch (error) {
+      throw targetFailure(vm, error)
+    }
+  }
+
+  /** What an earlier attempt left here and has never run is taken away; anything else is in the way. */
+  async #makeRoom(definition: QemuDefinition, signal: AbortSignal): Promise<void> {
+    const vm = definition.name
+    const there = await this.#folder.read(vm, signal)
+    if (there === undefined) return
+    if (there.as === 'living') {
+      const detail = `a VM named ${vm} (uuid ${there.definition.uuid}) is defined at ${this.host} already; remove or rename it there`
+      throw new MigrationError(vm, { code: 'target-refused', detail })
+    }
+    await this.discard(vm, signal)
+  }
+
+  /** Ports are tried in turn: other migrations, and other programs, may have some. */
+  async #listen(vm: VmId, command: 'migrate-incoming' | 'migrate-recover', signal: AbortSignal): Promise<Landing> {
+    for (let tries = firstPort; ; tries += 1) {
+      const port = this.#nextPort
+      this.#nextPort = port === lastPort ? firstPort : port + 1
+      const uri = `tcp:${this.#options.migrationAddress}:${port}`
+      try {
+        await this.#execute(vm, command, { uri }, signal)
+        return { driver: this.driver, uri }
+      } catch (error) {
+        const failure = targetFailure(vm, error)
+        const taken = failure instanceof MigrationError && failure.failure.code === 'no-free-port'
+        if (!taken || tries >= lastPort) throw error
+      }
+    }
+  }
+
+  reopen(vm: VmId, signal: AbortSignal): Promise<Landing> {
+    return this.#listen(vm, 'migrate-recover', signal)
+  }
+
+  async run(vm: VmId, _proof: Departed, signal: AbortSignal): Promise<void> {
+    // While the last state is still being loaded, `cont` is remembered and takes effect when it is (QEMU: qmp_cont, RUN_STATE_INMIGRATE).
+    await this.#execute(vm, 'cont', {}, signal)
+    await this.#folder.settle(vm, signal)
+  }
+
+  async discard(vm: VmId, signal: AbortSignal): Promise<void> {
+    const presence = await this.presence(vm, signal)
+    if (presence.state === 'absent') {
+      await this.#monitors.drop(vm)
+      await this.#folder.removeArriving(vm, signal)
+      return
+    }
+    const neverRan = presence.state === 'incoming' || (presence.state === 'paused' && presence.as === 'ready')
+    if (!neverRan) {
+      const detail = `${this.host} will not end it: it is ${presence.state} there, which is no target that never ran`
+      throw new MigrationError(vm, { code: 'target-refused', detail })
+    }
+    await this.#end(vm, signal)
+    await this.#folder.removeArriving(vm, signal)
+    this.#sockets.delete(vm)
+  }
+
+  async close(): Promise<void> {
+    await this.#monitors.close()
+    await this.#options.remote.close()
+  }
+}
+
+const vmFrom = (definition: QemuDefinition, host: HostId): Vm => ({
+  id: definition.name,
+  host,
+  memory: definition.memory,
+  used: definition.used ?? definition.memory,
+  dirty: definition.dirty,
+  disks: definition.disks,
+  value: definition.value,
+  group: definition.group,
+  policy: definition.policy,
+})

@@ -1,0 +1,51 @@
+/** `query-migrate` and `query-status` of a source, as one {@link Sample}. */
+import { bytes } from '../../core/units.ts'
+import type { QueryMigrate } from '../../qmp/public.ts'
+import type { MigrationStatus, Sample } from '../hypervisor.ts'
+
+/** @param runState of the guest: QEMU's status stays `active` while the guest is stopped for the last part, only the run state tells */
+export function sampleOf(migration: QueryMigrate, runState: string): Sample {
+  const { ram } = migration
+  return {
+    status: statusOf(migration.status, runState),
+    sent: ram?.transferred ?? bytes(0),
+    remaining: ram?.remaining ?? bytes(0),
+    total: ram?.total ?? bytes(0),
+    zero: bytes((ram?.duplicatePages ?? 0) * (ram?.pageSize ?? 4096)),
+    round: ram?.dirtySyncCount ?? 0,
+    dirtyRate: ram?.dirtyRate,
+    throttle: (migration.cpuThrottlePercentage ?? 0) / 100,
+    expectedDowntime: migration.expectedDowntime,
+    downtime: migration.downtime,
+    error: migration.errorDesc,
+  }
+}
+
+function statusOf(status: string, runState: string): MigrationStatus {
+  switch (status) {
+    case 'none':
+      return 'none'
+    case 'setup':
+    case 'wait-unplug':
+    case 'colo':
+      return 'starting'
+    case 'pre-switchover':
+    case 'device':
+      return 'stopping'
+    case 'postcopy-active':
+    case 'postcopy-recover':
+    case 'postcopy-recover-setup':
+      return 'post-copy'
+    case 'postcopy-paused':
+      return 'post-copy-broken'
+    case 'completed':
+      return 'completed'
+    case 'failed':
+      return 'failed'
+    case 'cancelled':
+      return 'cancelled'
+    // 'active', 'cancelling', and whatever a newer QEMU adds in between: it has not ended.
+    default:
+      return runState === 'finish-migrate' ? 'stopping' : 'active'
+  }
+}

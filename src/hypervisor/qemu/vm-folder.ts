@@ -1,0 +1,132 @@
+/**
+ * The folder of VM definitions on a raw QEMU host: who lives there, whose process is alive, what arrives, what left.
+ *
+ * A definition's file says what the VM is to this host:
+ *     vm.json         lives here
+ *     arriving.json   is being received, has not been told to run yet
+ *     evacuated.json  left; nothing may start it here
+ */
+import { z } from 'zod'
+import type { VmId } from '../../core/ids.ts'
+import { MigrationError } from '../../core/migration/failure.ts'
+import { type Remote, runOk } from '../../remote/remote.ts'
+import { arrivingFile, definitionFile, parseDefinition, pidFile, type QemuDefinition, tombstoneFile } from './definition.ts'
+
+export interface FolderEntry {
+  readonly definition: QemuDefinition
+  readonly as: 'living' | 'arriving'
+  readonly alive: boolean
+}
+
+/** A definition that cannot be read: named, so that one bad file does not hide the others. */
+export interface BadDefinition {
+  readonly name: string
+  readonly why: string
+}
+
+/** One pass over the folder; a line of JSON for each definition, the file itself in base64. `pgrep -f` finds a process by its pid file's path. */
+const listScript = `
+cd "$1" 2>/dev/null || exit 0
+for d in */; do
+  d=\${d%/}
+  for f in ${definitionFile} ${arrivingFile}; do
+    [ -f "$d/$f" ] || continue
+    alive=false
+    pgrep -f -- "-pidfil[e] $1/$d/${pidFile} " >/dev/null && alive=true
+    printf '{"name":"%s","file":"%s","alive":%s,"text":"' "$d" "$f" "$alive"
+    base64 -w0 <"$d/$f"
+    printf '"}\\n'
+    break
+  done
+done`
+
+const lineSchema = z.object({ name: z.string(), file: z.string(), alive: z.boolean(), text: z.base64() })
+
+export class VmFolder {
+  readonly #remote: Remote
+  readonly #path: string
+
+  /** @param path absolute, on the host */
+  constructor(remote: Remote, path: string) {
+    this.#remote = remote
+    this.#path = path.replace(/\/+$/, '')
+  }
+
+  dirOf(vm: VmId): string {
+    return `${this.#path}/${vm}`
+  }
+
+  /** @throws HostUnreachable */
+  async list(signal: AbortSignal): Promise<{ readonly entries: readonly FolderEntry[]; readonly bad: readonly BadDefinition[] }> {
+    const text = await runOk(this.#remote, ['sh', '-c', listScript, 'sh', this.#path], { maxOutput: 64 * 1_048_576 }, signal)
+    const entries: FolderEntry[] = []
+    const bad: BadDefinition[] = []
+    for (const line of text.split('\n')) {
+      if (line === '') continue
+      const { name, file, alive, text: encoded } = lineSchema.parse(JSON.parse(line))
+      try {
+        const definition = parseDefinition(Buffer.from(encoded, 'base64').toString('utf8'))
+        entries.push({ definition, as: file === definitionFile ? 'living' : 'arriving', alive })
+      } catch (error) {
+        bad.push({ name, why: explain(error) })
+      }
+    }
+    return { entries, bad }
+  }
+
+  /** @returns undefined when this host has no such VM. @throws MigrationError when the file cannot be read as a definition */
+  async read(vm: VmId, signal: AbortSignal): Promise<FolderEntry | undefined> {
+    const dir = this.dirOf(vm)
+    const script = `for f in ${definitionFile} ${arrivingFile}; do [ -f "$1/$f" ] && { echo "$f"; cat "$1/$f"; exit 0; }; done; exit 44`
+    const result = await this.#remote.run(['sh', '-c', script, 'sh', dir], {}, signal)
+    if (result.code !== 0) return undefined
+    const [file, ...rest] = result.stdout.split('\n')
+    try {
+      const definition = parseDefinition(rest.join('\n'))
+      return { definition, as: file === definitionFile ? 'living' : 'arriving', alive: await this.isAlive(vm, signal) }
+    } catch (error) {
+      throw new MigrationError(vm, { code: 'source-refused', detail: `${dir}/${file}: ${explain(error)}` }, { cause: error })
+    }
+  }
+
+  /** Whether a QEMU process of this VM exists on this host. @throws HostUnreachable when that cannot be said */
+  async isAlive(vm: VmId, signal: AbortSignal): Promise<boolean> {
+    // The bracket keeps the pattern from matching a shell that carries it on its own command line.
+    const argv = ['pgrep', '-f', '--', `-pidfil[e] ${this.dirOf(vm).replaceAll(/[.+*?()[\]{}|^$\\]/g, '[$&]')}/${pidFile} `]
+    const { code, stderr } = await this.#remote.run(argv, {}, signal)
+    if (code > 1) throw new Error(`pgrep on ${this.#remote.where} ended with ${code}: ${stderr.trim()}`)
+    return code === 0
+  }
+
+  async writeArriving(definition: QemuDefinition, text: string, signal: AbortSignal): Promise<void> {
+    const dir = this.dirOf(definition.name)
+    const script = `mkdir -p "$1" && rm -f "$1/${tombstoneFile}" && cat >"$1/${arrivingFile}.new" && sync "$1/${arrivingFile}.new" && mv "$1/${arrivingFile}.new" "$1/${arrivingFile}"`
+    await runOk(this.#remote, ['sh', '-c', script, 'sh', dir], { stdin: text }, signal)
+  }
+
+  /** What arrived lives here now. Idempotent. */
+  async settle(vm: VmId, signal: AbortSignal): Promise<void> {
+    const script = `cd "$1" && if [ -f ${arrivingFile} ]; then mv ${arrivingFile} ${definitionFile}; fi && sync .`
+    await runOk(this.#remote, ['sh', '-c', script, 'sh', this.dirOf(vm)], {}, signal)
+  }
+
+  /** Removes what an arrival left behind: only when it is one, and its process is gone. Idempotent. */
+  async removeArriving(vm: VmId, signal: AbortSignal): Promise<void> {
+    const script = `[ -d "$1" ] || exit 0; [ -f "$1/${definitionFile}" ] && exit 0; rm -f "$1/${arrivingFile}" && rm -rf "$1"`
+    await runOk(this.#remote, ['sh', '-c', script, 'sh', this.dirOf(vm)], {}, signal)
+  }
+
+  /** Leaves a tombstone with the definition and where the VM went. Idempotent. */
+  async bury(vm: VmId, wentTo: string, signal: AbortSignal): Promise<void> {
+    const script = `cd "$1" 2>/dev/null || exit 0; [ -f ${definitionFile} ] || exit 0
+{ printf '{"evacuatedTo":"%s","definition":' "$2"; cat ${definitionFile}; echo '}'; } >${tombstoneFile}.new && sync ${tombstoneFile}.new && mv ${tombstoneFile}.new ${tombstoneFile} && rm ${definitionFile} && sync .`
+    await runOk(this.#remote, ['sh', '-c', script, 'sh', this.dirOf(vm), wentTo], {}, signal)
+  }
+}
+
+const explain = (error: unknown): string =>
+  error instanceof z.ZodError
+    ? error.issues.map(issue => `${issue.path.join('.') || 'file'}: ${issue.message}`).join('; ')
+    : error instanceof Error
+      ? error.message
+      : String(error)
