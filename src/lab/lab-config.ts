@@ -1,0 +1,29 @@
+/** The lifeboat.yaml of a lab: its hosts as an operator would name them. */
+import { stringify } from 'yaml'
+import { printBytes, printFraction, printRate, printTime } from '../core/units.ts'
+import { hostAddress, hostNamespace, labFolder, vmsFolder } from './lab-names.ts'
+import type { LabSpec } from './lab-spec.ts'
+import { numbered } from './network.ts'
+
+export function labConfig(root: string, spec: LabSpec): string {
+  const tree = {
+    stateDir: `${labFolder(root, spec.name)}/state`,
+    sites: numbered(spec).map(({ site, number, hosts }) => ({
+      name: site.id,
+      ...(site.safe ? { safe: true } : {}),
+      hosts: hosts.map(({ host, number: h }) => ({
+        name: host.id,
+        uri: `qmp+netns://${hostNamespace(spec.name, host.id)}${vmsFolder(root, spec.name, host.id)}`,
+        memory: printBytes(host.memory),
+        migrationAddress: hostAddress(number, h),
+      })),
+    })),
+    paths: spec.links.flatMap(({ between: [a, b], capacity, rtt, loss }) =>
+      [
+        [a, b],
+        [b, a],
+      ].map(([from, to]) => ({ from, to, capacity: printRate(capacity), rtt: printTime(rtt), ...(loss > 0 ? { loss: printFraction(loss) } : {}) })),
+    ),
+  }
+  return `# made by lifeboat lab up, for this lab only\n${stringify(tree, { lineWidth: 0 })}`
+}

@@ -1,0 +1,90 @@
+/**
+ * Judges one guest by its ticks. Pure: text with the time it was seen goes in, a verdict comes out. Ticks are numbered, one a second;
+ * a guest that went on has every number once, whichever host it ticked on.
+ */
+import { tickPattern } from './guest-init.ts'
+
+/** The guest prints one each. @unit ms */
+export const tickPeriod = 1_000
+/** A guest that has not ticked for this long is dead, unless it is seen again later. @unit ms */
+export const deadAfter = 15_000
+
+export type Life = 'alive' | 'gap' | 'repeated' | 'dead'
+
+export interface Gap {
+  /** Between the two ticks, beyond the period. @unit ms */
+  readonly length: number
+  readonly afterTick: number
+  /** When the tick before it was seen. @unit ms */
+  readonly at: number
+}
+
+export interface LifeReport {
+  readonly ticks: number
+  readonly last: number
+  /** When the last one was seen. @unit ms */
+  readonly lastAt: number | undefined
+  readonly verdict: Life
+  readonly longestGap: Gap | undefined
+  /** Numbers that never came. */
+  readonly missing: number
+  /** Numbers that came twice, or after a higher one: it ran in two places, or was put back in time. */
+  readonly repeated: number
+}
+
+export class LifeJudge {
+  #rest = ''
+  #ticks = 0
+  #last = 0
+  #lastAt: number | undefined
+  #longest: Gap | undefined
+  #missing = 0
+  #repeated = 0
+
+  /** @param at when the text was seen; what is split between two calls is joined */
+  read(text: string, at: number): void {
+    const lines = (this.#rest + text).split('\n')
+    this.#rest = (lines.pop() ?? '').slice(-200)
+    for (const line of lines) {
+      // A console may carry a stray return before the line.
+      const tick = tickPattern.exec(line.slice(line.lastIndexOf('LB tick')))
+      if (tick !== null) this.#onTick(Number(tick[1]), at)
+    }
+  }
+
+  #onTick(number: number, at: number): void {
+    this.#ticks += 1
+    if (number <= this.#last) {
+      this.#repeated += 1
+      return
+    }
+    if (this.#last > 0) this.#missing += number - this.#last - 1
+    if (this.#lastAt !== undefined) {
+      const length = Math.max(0, at - this.#lastAt - tickPeriod)
+      if (this.#longest === undefined || length > this.#longest.length) this.#longest = { length, afterTick: this.#last, at: this.#lastAt }
+    }
+    this.#last = number
+    this.#lastAt = at
+  }
+
+  /** Forgets the gaps so far: what was before a move is not the move's. */
+  forgetGaps(): void {
+    this.#longest = undefined
+  }
+
+  /** @param tolerance a gap up to this is noise @unit ms */
+  report(now: number, tolerance: number): LifeReport {
+    const silent = this.#lastAt === undefined ? Number.POSITIVE_INFINITY : now - this.#lastAt
+    const gap = (this.#longest?.length ?? 0) > tolerance || this.#missing > 0
+    const verdict: Life = this.#repeated > 0 ? 'repeated' : silent > deadAfter ? 'dead' : gap ? 'gap' : 'alive'
+    return {
+      ticks: this.#ticks,
+      last: this.#last,
+      lastAt: this.#lastAt,
+      verdict,
+      longestGap: this.#longest,
+      missing: this.#missing,
+      repeated: this.#repeated,
+    }
+  }
+}

@@ -1,0 +1,51 @@
+/** What the lab needs of a machine, all of it at once, with the command that installs what is missing. */
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { LabRequirement } from './lab-error.ts'
+
+/** Programs, and the Debian package each comes with. */
+const programs: Readonly<Record<string, string>> = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-img': 'qemu-utils',
+  busybox: 'busybox-static',
+  cpio: 'cpio',
+  ip: 'iproute2',
+  tc: 'iproute2',
+  ethtool: 'ethtool',
+  ping: 'iputils-ping',
+  pgrep: 'procps',
+}
+
+const searched = (): string[] => [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
+const isExecutable = (file: string): boolean => {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch (error) {
+    return !(error instanceof Error)
+  }
+}
+export const findProgram = (name: string): string | undefined => searched().map(folder => join(folder, name)).find(isExecutable)
+
+/** The kernel guests boot: Debian's cloud kernel, the newest one, else any. */
+export function findKernel(): string | undefined {
+  const byVersion = new Intl.Collator('en', { numeric: true }).compare
+  const all = existsSync('/boot') ? readdirSync('/boot').filter(name => name.startsWith('vmlinuz-')).sort(byVersion) : []
+  const chosen = all.findLast(name => name.includes('cloud')) ?? all.at(-1)
+  return chosen === undefined ? undefined : join('/boot', chosen)
+}
+
+/** @throws LabRequirement listing everything that is missing */
+export function insistOnRequirements(): void {
+  if (process.getuid?.() !== 0) {
+    throw new LabRequirement('the lab makes network namespaces, which needs root: try again with sudo')
+  }
+  const missing = Object.entries(programs).filter(([program]) => findProgram(program) === undefined)
+  const kernel = findKernel() === undefined
+  if (missing.length === 0 && !kernel) return
+  const packages = [...new Set([...missing.map(([, name]) => name), ...(kernel ? ['linux-image-cloud-amd64'] : [])])]
+  const what = [...missing.map(([program]) => program), ...(kernel ? ['a kernel for the guests in /boot'] : [])]
+  throw new LabRequirement(
+    `the lab needs what is not installed: ${what.join(', ')}\ninstall it: apt-get install --no-install-recommends ${packages.join(' ')}`,
+  )
+}

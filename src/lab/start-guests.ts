@@ -1,0 +1,149 @@
+/** Guests of a lab: their definitions on disk, their processes, and the wait until each says it is ready. */
+import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createHash } from 'node:crypto'
+import type { Bytes } from '../core/units.ts'
+import { ms, printBytes, seconds } from '../core/units.ts'
+import { commandLine, definitionFile, parseDefinition, pidFile, printDefinition } from '../hypervisor/qemu/definition.ts'
+import { namespaceRemote } from '../remote/namespace.ts'
+import { runOk } from '../remote/remote.ts'
+import type { Clock } from '../time/clock.ts'
+import type { GuestImage } from './guest-image.ts'
+import { LabError } from './lab-error.ts'
+import { guestFolder, hostNamespace, labFolder, serialLog } from './lab-names.ts'
+import type { KnownProcess } from './lab-record.ts'
+import { type LabGuest, type LabSpec, usedBy } from './lab-spec.ts'
+import { startTimeOf } from './processes.ts'
+
+/** Software emulation: works everywhere, also where /dev/kvm exists and cannot boot a guest. */
+const accelerator = ['-accel', 'tcg', '-cpu', 'qemu64']
+/** sun_path has 108 bytes, one for the terminator (unix(7)). */
+const longestSocketPath = 107
+/** Measured: a guest is ready in some 3 s of one core; the fill adds to that. Twenty times as much is not slow, it is stuck. */
+const readyWithinPerGuest = seconds(15)
+const readyWithinAtLeast = seconds(90)
+const askEvery = ms(100)
+
+/** QEMU of guests booting at once, a core each; more would only slow each other down. */
+export const bootsAtOnce = (cores: number): number => Math.max(2, cores * 2)
+
+const mebi = (size: Bytes): number => Math.floor(size / 1_048_576)
+const kibi = (size: number): number => Math.floor(size / 1024)
+
+function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage): readonly string[] {
+  const { dirty, disk } = guest
+  const parameters = [
+    'console=ttyS0 quiet rdinit=/init panic=1 nokaslr mitigations=off',
+    `lb.fill=${mebi(guest.fill)}`,
+    ...(dirty === undefined ? [] : [`lb.hot=${kibi(dirty.hot)} lb.period=${Math.round(dirty.period)} lb.cold=${kibi(dirty.cold)}`]),
+    ...(disk === undefined ? [] : ['lb.disk=1']),
+  ]
+  return [
+    'qemu-system-x86_64',
+    ...accelerator,
+    '-machine',
+    'pc,hpet=off,usb=off',
+    '-nodefaults',
+    '-no-user-config',
+    '-display',
+    'none',
+    '-m',
+    `${mebi(guest.memory)}M`,
+    '-kernel',
+    image.kernel,
+    '-initrd',
+    image.initrd,
+    '-append',
+    parameters.join(' '),
+    '-serial',
+    'file:{dir}/serial.log',
+    ...(disk === undefined ? [] : ['-drive', `file=${diskFile(root, spec, guest, '{dir}')},format=raw,if=virtio,cache=none`]),
+  ]
+}
+
+const diskFile = (root: string, spec: LabSpec, guest: LabGuest, dir: string): string =>
+  guest.disk?.shared === true ? join(labFolder(root, spec.name), 'shared', `${guest.vm}.img`) : `${dir}/disk.img`
+
+/** The same lab has the same UUIDs each time. */
+function uuidOf(lab: string, guest: LabGuest): string {
+  const hex = createHash('sha256').update(`${lab}/${guest.vm}`).digest('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+}
+
+/** @throws LabError when a socket's path would be too long for the system */
+export function writeDefinition(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage): void {
+  const dir = guestFolder(root, spec.name, guest.host, guest.vm)
+  const longest = Math.max(...spec.hosts.map(host => Buffer.byteLength(`${guestFolder(root, spec.name, host.id, guest.vm)}/qmp-2.sock`)))
+  if (longest > longestSocketPath) {
+    throw new LabError(`${dir}: a socket there would have a path of ${longest} bytes, the system allows ${longestSocketPath}; use shorter names, or another --root`)
+  }
+  mkdirSync(dir, { recursive: true })
+  const { disk } = guest
+  if (disk !== undefined) {
+    const file = diskFile(root, spec, guest, dir)
+    mkdirSync(join(file, '..'), { recursive: true })
+    const handle = openSync(file, 'w')
+    ftruncateSync(handle, disk.size)
+    closeSync(handle)
+  }
+  const definition = parseDefinition(
+    JSON.stringify({
+      version: 1,
+      name: guest.vm,
+      uuid: uuidOf(spec.name, guest),
+      memory: printBytes(guest.memory),
+      used: printBytes(usedBy(guest)),
+      argv: argvOf(root, spec, guest, image),
+      value: guest.value,
+      group: guest.group,
+      disks: disk === undefined ? [] : [{ name: 'vda', size: printBytes(disk.size), shared: disk.shared }],
+    }),
+  )
+  const whole = { ...definition, policy: guest.policy, dirty: guest.dirty }
+  writeFileSync(join(dir, definitionFile), printDefinition(whole))
+}
+
+export async function startGuest(root: string, spec: LabSpec, guest: LabGuest, signal: AbortSignal): Promise<KnownProcess> {
+  const dir = guestFolder(root, spec.name, guest.host, guest.vm)
+  const definition = parseDefinition(readFileSync(join(dir, definitionFile), 'utf8'))
+  await runOk(namespaceRemote(hostNamespace(spec.name, guest.host)), commandLine(definition, dir, 'running'), {}, signal)
+  const pid = Number(readFileSync(join(dir, pidFile), 'utf8').trim())
+  const startTime = startTimeOf(pid)
+  if (startTime === undefined) throw new LabError(`${guest.vm} ended at once; see ${join(dir, 'serial.log')}`)
+  return { pid, startTime, what: guest.vm }
+}
+
+const consoleOf = (root: string, spec: LabSpec, guest: LabGuest): string => {
+  const file = serialLog(root, spec.name, guest.host, guest.vm)
+  return existsSync(file) ? readFileSync(file, 'utf8') : ''
+}
+
+/** @throws LabError naming each guest that reports an error, or is not ready in time, with the end of its console */
+export async function waitForReady(
+  root: string,
+  spec: LabSpec,
+  guests: readonly LabGuest[],
+  clock: Clock,
+  onReady: (ready: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const until = clock.now() + Math.max(readyWithinAtLeast, readyWithinPerGuest * guests.length)
+  const waiting = new Set(guests)
+  while (waiting.size > 0) {
+    for (const guest of waiting) {
+      const text = consoleOf(root, spec, guest)
+      const failed = /^LB error .*$/m.exec(text)?.[0]
+      if (failed !== undefined) throw new LabError(`guest ${guest.vm} says: ${failed}`)
+      if (!/^LB ready/m.test(text)) continue
+      waiting.delete(guest)
+      onReady(guests.length - waiting.size)
+    }
+    if (waiting.size === 0) return
+    if (clock.now() > until) {
+      const tails = [...waiting].map(guest => `${guest.vm}: ${consoleOf(root, spec, guest).split('\n').slice(-4).join(' | ') || 'nothing on its console'}`)
+      throw new LabError(`not ready in time:\n  ${tails.join('\n  ')}`)
+    }
+    await clock.sleep(askEvery, signal)
+  }
+}
+
