@@ -45,7 +45,7 @@ export interface LabSpec {
 /** What a guest's kernel, page tables and reserve take before anything can be filled: measured on Debian's 6.1 cloud kernel. */
 export const guestOverhead = mebibytes(64)
 /** Of that, what is not zero and so has to leave too: measured with an idle guest, see docs/lab.md. */
-export const guestBaseline = mebibytes(40)
+export const guestBaseline = mebibytes(52)
 export const leastMemory = mebibytes(80)
 export const defaultLink = { capacity: megabitsPerSecond(100), rtt: ms(40), loss: fraction(0) } as const
 export const defaultHostMemory = mebibytes(8192)

@@ -39,6 +39,8 @@ export interface EvacuateFlags {
   readonly resume?: boolean
   readonly output?: string
   readonly config?: string
+  /** The report is the caller's to print; the live view goes to standard error. */
+  readonly quiet?: boolean
 }
 
 export function addEvacuate(program: Program): void {
@@ -114,7 +116,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       by: whoami(),
     }
     const file = journalOf(fleet.stateDir, id)
-    return await conduct(fleet, { lock, journal: createJournal(file), file, id, resumeFrom: undefined, first: started, format, site, unreachable: snapshot.unreachable.length })
+    return await conduct(fleet, { lock, journal: createJournal(file), file, id, resumeFrom: undefined, first: started, format, site, unreachable: snapshot.unreachable.length, quiet: flags.quiet === true })
   } finally {
     lock?.release()
   }
@@ -175,7 +177,7 @@ async function resumeEvacuation(fleet: Fleet, site: string, format: Format): Pro
       }
       const clock = realClock(rows.at(-1)?.at)
       const first: Observed = { kind: 'controller-restarted', by: whoami() }
-      return await conduct({ ...fleet, clock }, { lock, journal, file, id: evacuation, resumeFrom: state, first, format, site, unreachable: 0 })
+      return await conduct({ ...fleet, clock }, { lock, journal, file, id: evacuation, resumeFrom: state, first, format, site, unreachable: 0, quiet: false })
     }
     throw usageError(`no evacuation of ${site} to resume in ${fleet.stateDir}; start one: lifeboat evacuate ${site} --to SITE`)
   } finally {
@@ -193,6 +195,7 @@ interface Conduct {
   readonly format: Format
   readonly site: string
   readonly unreachable: number
+  readonly quiet: boolean
 }
 
 async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
@@ -200,7 +203,7 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
   run.lock.describe({ evacuation: run.id, pid: process.pid, by: whoami(), since: new Date().toISOString() })
   const stop = new AbortController()
   const view = liveView({
-    stream: format === 'json' ? process.stderr : process.stdout,
+    stream: format === 'json' || run.quiet ? process.stderr : process.stdout,
     ndjson: format === 'ndjson',
     now: () => fleet.clock.now(),
   })
@@ -246,7 +249,7 @@ function conclude({ state, ending, unwritten }: RunResult, run: Conduct): ExitCo
   }
   const report = reportOf(state)
   if (format === 'json') outJson(report)
-  if (format === 'text') outLines(['', ...reportLines(report), `journal ${file}`])
+  if (format === 'text' && !run.quiet) outLines(['', ...reportLines(report), `journal ${file}`])
   if (ending === 'idle') {
     err(`Interrupted: nothing is in flight. Go on with the rest: lifeboat evacuate ${site} --resume`)
     return exitCode.interrupted

@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+/**
+ * Starts lifeboat on Node 24, whatever Node the machine has: its own, which came with the package, if this one is older.
+ * Plain JavaScript, for it must run on any Node from 18.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+const needed = 24
+const source = new URL('../src/cli/main.ts', import.meta.url)
+const main = existsSync(source) ? source : new URL('../dist/cli/main.js', import.meta.url)
+
+if (Number(process.versions.node.split('.')[0]) >= needed) await import(main.href)
+else startOnOwnNode()
+
+function startOnOwnNode() {
+  const own = findOwnNode()
+  if (own === undefined) {
+    process.stderr.write(
+      `lifeboat: needs Node.js ${needed} or later; this is ${process.version}, and the one that comes with lifeboat is not installed.\n` +
+        `Install lifeboat without --omit=optional, or run it with a newer Node.js.\n`,
+    )
+    process.exit(2)
+  }
+  const child = spawn(own, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: 'inherit' })
+  // A terminal's Ctrl-C reaches the child by itself; signals sent to this process alone are passed on.
+  process.on('SIGINT', () => undefined)
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']) process.on(signal, () => child.kill(signal))
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}
+
+function findOwnNode() {
+  try {
+    return createRequire(import.meta.url).resolve(`node-linux-${process.arch}/bin/node`)
+  } catch {
+    return undefined
+  }
+}
