@@ -33,7 +33,10 @@ export const usageError = (message: string): CliError => new CliError(exitCode.u
 export function explainError(error: unknown): { readonly code: ExitCode; readonly message: string } {
   if (error instanceof CliError) return { code: error.code, message: error.message }
   if (error instanceof ConfigError) {
-    return { code: exitCode.usage, message: `${error.problems.length} mistake${error.problems.length === 1 ? '' : 's'}:\n${error.message}` }
+    return {
+      code: exitCode.usage,
+      message: `${error.problems.length} mistake${error.problems.length === 1 ? '' : 's'}:\n${error.message}`,
+    }
   }
   if (error instanceof ConfigMissing || error instanceof UnitError || error instanceof UnknownPolicy) {
     return { code: exitCode.usage, message: error.message }
@@ -41,7 +44,13 @@ export function explainError(error: unknown): { readonly code: ExitCode; readonl
   if (error instanceof SiteHeld) return { code: exitCode.refused, message: error.message }
   if (error instanceof NoController) return { code: exitCode.partly, message: error.message }
   if (error instanceof Error && error.name.startsWith('Lab')) return { code: exitCode.usage, message: error.message }
-  if (error instanceof Error && error.name.startsWith('Journal')) return { code: exitCode.partly, message: error.message }
-  const message = error instanceof Error ? (process.env['LIFEBOAT_DEBUG'] === undefined ? error.message : (error.stack ?? error.message)) : String(error)
+  if (error instanceof Error && error.name.startsWith('Journal'))
+    return { code: exitCode.partly, message: error.message }
+  const message =
+    error instanceof Error
+      ? process.env['LIFEBOAT_DEBUG'] === undefined
+        ? error.message
+        : (error.stack ?? error.message)
+      : String(error)
   return { code: exitCode.partly, message: `${message}\n(LIFEBOAT_DEBUG=1 shows where this comes from)` }
 }

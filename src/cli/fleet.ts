@@ -40,7 +40,10 @@ export interface Question {
 /** `SITE --to SITE…`; without `--to`, every site marked safe. */
 export function questionOf(fleet: Pick<Fleet, 'config' | 'file'>, site: string, to: readonly string[]): Question {
   const endangered = siteNamed(fleet, site)
-  const targets = to.length > 0 ? to.map(name => siteNamed(fleet, name)) : fleet.config.sites.filter(({ safe }) => safe).map(({ name }) => name)
+  const targets =
+    to.length > 0
+      ? to.map(name => siteNamed(fleet, name))
+      : fleet.config.sites.filter(({ safe }) => safe).map(({ name }) => name)
   if (targets.includes(endangered)) {
     if (to.length > 0) throw usageError(`${site} cannot be evacuated to itself`)
     throw usageError(`${site} is marked safe in ${fleet.file}; name the targets with --to`)
@@ -53,7 +56,10 @@ export function questionOf(fleet: Pick<Fleet, 'config' | 'file'>, site: string, 
 export async function snapshotOf(fleet: Fleet, signal: AbortSignal): Promise<Taken> {
   const taken = await takeSnapshot(fleet.config, fleet.hosts, fleet.clock, signal)
   if (taken.ambiguous.length > 0) {
-    throw new CliError(exitCode.refused, `these names are used by VMs on more than one host: ${taken.ambiguous.join(', ')}. Rename one of each; no flag allows this.`)
+    throw new CliError(
+      exitCode.refused,
+      `these names are used by VMs on more than one host: ${taken.ambiguous.join(', ')}. Rename one of each; no flag allows this.`,
+    )
   }
   return taken
 }

@@ -31,7 +31,10 @@ export function findPast(config: string | undefined, which: string | undefined):
     if (which === undefined || id === which || past.state.started.endangered.some(site => site === which)) return past
     past.reader.close()
   }
-  const known = ids.length === 0 ? `there is none in ${stateDir}` : `there are: ${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', …' : ''}`
+  const known =
+    ids.length === 0
+      ? `there is none in ${stateDir}`
+      : `there are: ${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', …' : ''}`
   throw usageError(which === undefined ? `no evacuation to show; ${known}` : `no evacuation of "${which}"; ${known}`)
 }
 

@@ -6,7 +6,15 @@ import { parseInventory } from '../config/inventory-file.ts'
 import { hostId, siteId, vmId } from '../core/ids.ts'
 import { bytes, parseBytes, parseFraction, parseRate, parseTime } from '../core/units.ts'
 import { defaultVmPolicy } from '../core/inventory/vm.ts'
-import { completeLinks, defaultHostMemory, fillFor, type LabGuest, type LabHost, type LabSpec, specFromSnapshot } from '../lab/lab-spec.ts'
+import {
+  completeLinks,
+  defaultHostMemory,
+  fillFor,
+  type LabGuest,
+  type LabHost,
+  type LabSpec,
+  specFromSnapshot,
+} from '../lab/lab-spec.ts'
 import { usageError } from './exit.ts'
 
 export interface LabFlags {
@@ -58,18 +66,25 @@ export function addLabFlags(command: Program, name: string): Program {
 
 const whole = (text: string, flag: string, least: number): number => {
   const n = Number(text)
-  if (!/^\d+$/.test(text) || n < least || n > 10_000) throw usageError(`--${flag} ${text}: expected a whole number, ${least} or more`)
+  if (!/^\d+$/.test(text) || n < least || n > 10_000)
+    throw usageError(`--${flag} ${text}: expected a whole number, ${least} or more`)
   return n
 }
 
 /** Site names are letters; hosts `a-1`, guests `vm-1`. @throws CliError, UnitError */
 export function specFromFlags(flags: LabFlags): LabSpec {
   insistOnDriver(flags)
-  const sites = Array.from({ length: whole(flags.sites, 'sites', 1) }, (_, s) => ({ id: siteId(letters(s)), safe: s > 0 }))
+  const sites = Array.from({ length: whole(flags.sites, 'sites', 1) }, (_, s) => ({
+    id: siteId(letters(s)),
+    safe: s > 0,
+  }))
   const hostMemory = flags.hostMemory === undefined ? defaultHostMemory : parseBytes(flags.hostMemory)
   const perSite = whole(flags.hosts, 'hosts', 1)
   const hosts = sites.flatMap(site =>
-    Array.from({ length: perSite }, (_, h): LabHost => ({ id: hostId(`${site.id}-${h + 1}`), site: site.id, memory: hostMemory })),
+    Array.from(
+      { length: perSite },
+      (_, h): LabHost => ({ id: hostId(`${site.id}-${h + 1}`), site: site.id, memory: hostMemory }),
+    ),
   )
   const link = { capacity: parseRate(flags.wan), rtt: parseTime(flags.rtt), loss: parseFraction(flags.loss) }
   if (link.capacity === 0) throw usageError('--wan: a capacity of zero; cut the link instead: lifeboat lab cut')
@@ -82,7 +97,9 @@ export function specFromFlags(flags: LabFlags): LabSpec {
 function guestFrom(flags: LabFlags, v: number, home: readonly LabHost[]): LabGuest {
   const memory = parseBytes(flags.memory)
   const isHot = v < whole(flags.hotVms, 'hot-vms', 0)
-  const dirty = isHot ? { hot: parseBytes(flags.hot), period: parseTime(flags.period), cold: parseRate(flags.cold) } : undefined
+  const dirty = isHot
+    ? { hot: parseBytes(flags.hot), period: parseTime(flags.period), cold: parseRate(flags.cold) }
+    : undefined
   const host = home[v % home.length]
   if (host === undefined) throw usageError('guests need a host')
   const disk = flags.disk ?? flags.sharedDisk
@@ -120,4 +137,5 @@ export function specFromFolder(name: string, folder: string): LabSpec {
 }
 
 /** a, b, … z, aa, ab, … */
-const letters = (n: number): string => (n < 26 ? '' : letters(Math.floor(n / 26) - 1)) + String.fromCharCode(97 + (n % 26))
+const letters = (n: number): string =>
+  (n < 26 ? '' : letters(Math.floor(n / 26) - 1)) + String.fromCharCode(97 + (n % 26))

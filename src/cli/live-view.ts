@@ -22,7 +22,7 @@ const repaintEvery = 200
 export interface ViewOptions {
   readonly stream: NodeJS.WriteStream
   readonly ndjson: boolean
-  now(): Instant
+  readonly now: () => Instant
 }
 
 export function liveView(options: ViewOptions): LiveView {
@@ -76,7 +76,10 @@ function lineView(stream: NodeJS.WriteStream): LiveView {
 export function linesOf({ at, event, commands }: Entry, state: Evacuation): readonly string[] {
   const stamp = `+${showTime(between(state.startedAt, at))}`.padStart(12)
   const fact = event.kind === 'progress' ? undefined : sentenceOf(event)
-  return [...(fact === undefined ? [] : [`${stamp}  ${fact}`]), ...commands.map(command => `${stamp}  → ${decisionOf(command)}`)]
+  return [
+    ...(fact === undefined ? [] : [`${stamp}  ${fact}`]),
+    ...commands.map(command => `${stamp}  → ${decisionOf(command)}`),
+  ]
 }
 
 function jsonView(stream: NodeJS.WriteStream): LiveView {

@@ -27,7 +27,10 @@ function build(): Command {
   lifeboat watch | explain VM | report     see what happens, and why`,
     )
     .version(versionOf())
-    .option('--config <file>', 'the configuration (default: $LIFEBOAT_CONFIG, ./lifeboat.yaml, /etc/lifeboat/lifeboat.yaml)')
+    .option(
+      '--config <file>',
+      'the configuration (default: $LIFEBOAT_CONFIG, ./lifeboat.yaml, /etc/lifeboat/lifeboat.yaml)',
+    )
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(add --help for what there is)')
   addDemo(program)

@@ -3,7 +3,12 @@ import type { Vm } from '../core/inventory/vm.ts'
 import type { VmRule } from './config-schema.ts'
 
 const patternOf = (match: string): RegExp =>
-  new RegExp(`^${match.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '.*').replaceAll('?', '.')}$`)
+  new RegExp(
+    `^${match
+      .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.')}$`,
+  )
 
 export const matches = (rule: VmRule, name: string): boolean => patternOf(rule.match).test(name)
 

@@ -85,13 +85,15 @@ export function checkNames(
     seen.set(site.name, 'site')
     site.hosts.forEach((host, h) => {
       const other = seen.get(host.name)
-      if (other !== undefined) report(['sites', s, 'hosts', h, 'name'], `"${host.name}" is the name of a ${other} already`)
+      if (other !== undefined)
+        report(['sites', s, 'hosts', h, 'name'], `"${host.name}" is the name of a ${other} already`)
       seen.set(host.name, 'host')
     })
   })
   value.paths.forEach((path, p) => {
     for (const end of ['from', 'to'] as const) {
-      if (!seen.has(path[end])) report(['paths', p, end], `no site or host is named "${path[end]}"; there are: ${[...seen.keys()].join(', ')}`)
+      if (!seen.has(path[end]))
+        report(['paths', p, end], `no site or host is named "${path[end]}"; there are: ${[...seen.keys()].join(', ')}`)
     }
     if (path.from === path.to) report(['paths', p, 'to'], `a path from "${path.from}" to itself`)
   })

@@ -32,13 +32,15 @@ export function parseHostUri(text: string): HostUri {
     throw new UriError(`"${text}": libvirt hosts are not supported yet by this version; expected one of ${forms}`)
   }
   if (rest !== undefined) throw new UriError(`"${text}": "${rest}" is not understood here`)
-  if (!/^\/[^/]/.test(folder)) throw new UriError(`"${text}" names no folder of VM definitions; expected one of ${forms}`)
+  if (!/^\/[^/]/.test(folder))
+    throw new UriError(`"${text}" names no folder of VM definitions; expected one of ${forms}`)
   switch (scheme.toLowerCase()) {
     case 'qmp+local':
       if (authority !== '') throw new UriError(`"${text}": a local uri has three slashes: qmp+local:///FOLDER`)
       return { kind: 'qmp-local', folder }
     case 'qmp+netns':
-      if (!/^[\w.-]+$/.test(authority)) throw new UriError(`"${text}": "${authority}" is no name of a network namespace`)
+      if (!/^[\w.-]+$/.test(authority))
+        throw new UriError(`"${text}": "${authority}" is no name of a network namespace`)
       return { kind: 'qmp-netns', namespace: authority, folder }
     case 'qmp+ssh': {
       const parts = /^(?:([\w.-]+)@)?(\[[0-9a-f:]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(authority)
@@ -47,7 +49,13 @@ export function parseHostUri(text: string): HostUri {
         throw new UriError(`"${text}": "${authority}" is not USER@HOST:PORT`)
       }
       const [, user, host = '', port] = parts
-      return { kind: 'qmp-ssh', host: host.replace(/^\[|\]$/g, ''), user, port: port === undefined ? undefined : Number(port), folder }
+      return {
+        kind: 'qmp-ssh',
+        host: host.replace(/^\[|\]$/g, ''),
+        user,
+        port: port === undefined ? undefined : Number(port),
+        folder,
+      }
     }
     default:
       throw new UriError(`"${text}": unknown scheme "${scheme}"; expected one of ${forms}`)

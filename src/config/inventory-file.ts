@@ -58,7 +58,8 @@ const inventorySchema = z
     deadline: timeSchema.optional(),
   })
   .superRefine((value, context) => {
-    const report = (path: (string | number)[], message: string): void => context.addIssue({ code: 'custom', path, message })
+    const report = (path: (string | number)[], message: string): void =>
+      context.addIssue({ code: 'custom', path, message })
     checkNames(value, report)
     const hosts = new Map(value.sites.flatMap(site => site.hosts.map(host => [host.name, host] as const)))
     const names = new Set<string>()
@@ -68,7 +69,10 @@ const inventorySchema = z
       const host = hosts.get(vm.host)
       if (host === undefined) report(['vms', v, 'host'], `no host is named "${vm.host}"`)
       else if (vm.memory > host.memory) {
-        report(['vms', v, 'memory'], `${showBytes(vm.memory)} is more than its host ${host.name} has (${showBytes(host.memory)})`)
+        report(
+          ['vms', v, 'memory'],
+          `${showBytes(vm.memory)} is more than its host ${host.name} has (${showBytes(host.memory)})`,
+        )
       }
       if (vm.used !== undefined && vm.used > vm.memory) report(['vms', v, 'used'], 'is more than its memory')
     })
@@ -116,7 +120,8 @@ export const pathFrom = (path: z.output<typeof pathSchema>, sites: ReadonlySet<s
   return { from: end(path.from), to: end(path.to), capacity, rtt, loss, perFlow, background }
 }
 
-const maybe = <T>(value: T | undefined, print: (value: T) => string): string | undefined => (value === undefined ? undefined : print(value))
+const maybe = <T>(value: T | undefined, print: (value: T) => string): string | undefined =>
+  value === undefined ? undefined : print(value)
 
 /** The text of an inventory.yaml that {@link parseInventory} reads back to the same sites, hosts, paths and VMs. */
 export function printInventory(snapshot: Snapshot, comment: string): string {
@@ -127,7 +132,12 @@ export function printInventory(snapshot: Snapshot, comment: string): string {
       uplink: maybe(site.uplink, printRate),
       hosts: snapshot.hosts
         .filter(host => host.site === site.id)
-        .map(host => ({ name: host.id, memory: printBytes(host.memory), nic: maybe(host.nic, printRate), cpu: host.cpu })),
+        .map(host => ({
+          name: host.id,
+          memory: printBytes(host.memory),
+          nic: maybe(host.nic, printRate),
+          cpu: host.cpu,
+        })),
     })),
     paths: snapshot.paths.map(path => ({
       from: path.from,
@@ -139,7 +149,10 @@ export function printInventory(snapshot: Snapshot, comment: string): string {
       background: maybe(path.background, printRate),
     })),
     vms: snapshot.vms.map(printVm),
-    power: snapshot.power.length === 0 ? undefined : snapshot.power.map(({ site, runtime }) => ({ site, runtime: printTime(runtime) })),
+    power:
+      snapshot.power.length === 0
+        ? undefined
+        : snapshot.power.map(({ site, runtime }) => ({ site, runtime: printTime(runtime) })),
     deadline: maybe(snapshot.deadline, (time: Milliseconds) => printTime(time)),
   }
   return `${comment.replaceAll(/^/gm, '# ')}\n${stringify(tree, { lineWidth: 0 })}`
@@ -150,7 +163,11 @@ const printVm = (vm: Vm) => ({
   host: vm.host,
   memory: printBytes(vm.memory),
   used: vm.used === vm.memory ? undefined : printBytes(vm.used),
-  dirty: vm.dirty && { hot: printBytes(vm.dirty.hot), period: printTime(vm.dirty.period), cold: printRate(vm.dirty.cold) },
+  dirty: vm.dirty && {
+    hot: printBytes(vm.dirty.hot),
+    period: printTime(vm.dirty.period),
+    cold: printRate(vm.dirty.cold),
+  },
   disks:
     vm.disks.length === 0
       ? undefined

@@ -1,6 +1,6 @@
 /** A YAML text against a schema: all mistakes at once, each with file, line, column and what was expected. */
-import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
-import { z } from 'zod'
+import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml'
+import type { z } from 'zod'
 
 export interface Problem {
   readonly file: string
@@ -37,11 +37,13 @@ export function parseYamlFile<S extends z.ZodType>(text: string, file: string, s
   }
   const result = schema.safeParse(document.toJS() ?? {})
   if (result.success) return result.data
-  const problems = result.error.issues.flatMap(issue => problemsOf(issue)).map(({ path, message }) => ({
-    ...at(offsetOf(document, path)),
-    where: showPath(path),
-    message,
-  }))
+  const problems = result.error.issues
+    .flatMap(issue => problemsOf(issue))
+    .map(({ path, message }) => ({
+      ...at(offsetOf(document, path)),
+      where: showPath(path),
+      message,
+    }))
   throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column))
 }
 
@@ -64,10 +66,15 @@ function offsetOf(document: Document, path: Path): number {
       if (pair !== undefined && isScalar(pair.key)) return pair.key.range?.[0] ?? 0
     }
     const node = document.getIn(path.slice(0, length), true)
-    if (typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)) return Number(node.range[0])
+    if (typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range))
+      return Number(node.range[0])
   }
   return 0
 }
 
 const showPath = (path: Path): string =>
-  path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`), '')
+  path.reduce<string>(
+    (text, part) =>
+      typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
+    '',
+  )

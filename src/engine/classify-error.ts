@@ -3,7 +3,8 @@ import { type MigrationFailure, MigrationError } from '../core/migration/failure
 
 export const describeError = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
-  const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? ` (${error.cause.message})` : ''
+  const cause =
+    error.cause instanceof Error && !error.message.includes(error.cause.message) ? ` (${error.cause.message})` : ''
   return `${error.message}${cause}`
 }
 

@@ -17,7 +17,12 @@ const orderSchema: z.ZodType<Order & { by: string }> = z.intersection(
     z.strictObject({ order: z.literal('pause'), by: z.string() }),
     z.strictObject({ order: z.literal('resume'), by: z.string() }),
     z.strictObject({ order: z.literal('abort'), by: z.string() }),
-    z.strictObject({ order: z.literal('resolve'), by: z.string(), vm: vmNameSchema, runsAt: z.enum(['source', 'target']) }),
+    z.strictObject({
+      order: z.literal('resolve'),
+      by: z.string(),
+      vm: vmNameSchema,
+      runsAt: z.enum(['source', 'target']),
+    }),
   ]),
   z.object({ by: z.string() }),
 )
@@ -47,7 +52,10 @@ export interface ControlSocket {
 }
 
 /** @param onOrder returns what to answer. The caller holds the site's lock, so a socket that is there already is a dead one's. */
-export async function serveOrders(journalFile: string, onOrder: (order: SignedOrder) => string): Promise<ControlSocket> {
+export async function serveOrders(
+  journalFile: string,
+  onOrder: (order: SignedOrder) => string,
+): Promise<ControlSocket> {
   const path = socketPathOf(journalFile)
   rmSync(path, { force: true })
   const open = new Set<Socket>()
@@ -99,7 +107,9 @@ export function sendOrder(journalFile: string, order: SignedOrder, signal: Abort
       text += chunk
     })
     socket.once('error', error =>
-      reject(signal.aborted ? error : new NoController('no controller of this evacuation is running', { cause: error })),
+      reject(
+        signal.aborted ? error : new NoController('no controller of this evacuation is running', { cause: error }),
+      ),
     )
     socket.once('end', () => {
       try {

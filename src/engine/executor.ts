@@ -12,7 +12,14 @@ import type { Landing } from '../hypervisor/hypervisor.ts'
 import { poll, withDeadline } from '../time/with-deadline.ts'
 import { describeError, knownFailure } from './classify-error.ts'
 import { followMigration } from './follow-migration.ts'
-import { answersWithin, finishesWithin, preparesWithin, recoverEvery, recoversWithin, retiresWithin } from './patience.ts'
+import {
+  answersWithin,
+  finishesWithin,
+  preparesWithin,
+  recoverEvery,
+  recoversWithin,
+  retiresWithin,
+} from './patience.ts'
 import type { World } from './world.ts'
 
 type Of<K extends Command['kind']> = Extract<Command, { kind: K }>
@@ -94,7 +101,9 @@ export class Executor {
           return this.#sides(command).source.adjust(command.vm, { rate, downtimeLimit }, signal)
         })
       case 'start-post-copy':
-        return this.#within(answersWithin, command, signal => this.#sides(command).source.startPostCopy(command.vm, signal))
+        return this.#within(answersWithin, command, signal =>
+          this.#sides(command).source.startPostCopy(command.vm, signal),
+        )
       case 'cancel':
         return this.#within(answersWithin, command, signal => this.#sides(command).source.cancel(command.vm, signal))
       case 'run-split':
@@ -166,8 +175,12 @@ export class Executor {
     const joined = await this.#attempt(recoversWithin, command, signal =>
       poll(clock, recoverEvery, signal, async inner => {
         try {
-          const landing = await withDeadline(clock, answersWithin, 'the target to listen again', inner, s => target.reopen(command.vm, s))
-          await withDeadline(clock, answersWithin, 'the source to resume', inner, s => source.rejoin(command.vm, landing, s))
+          const landing = await withDeadline(clock, answersWithin, 'the target to listen again', inner, s =>
+            target.reopen(command.vm, s),
+          )
+          await withDeadline(clock, answersWithin, 'the source to resume', inner, s =>
+            source.rejoin(command.vm, landing, s),
+          )
           return true
         } catch (error) {
           last = describeError(error)
@@ -176,14 +189,23 @@ export class Executor {
       }),
     )
     if (joined === undefined) {
-      this.#post({ kind: 'attempt-unclear', vm: command.vm, attempt: command.attempt, why: `post-copy could not be joined again: ${last}` })
+      this.#post({
+        kind: 'attempt-unclear',
+        vm: command.vm,
+        attempt: command.attempt,
+        why: `post-copy could not be joined again: ${last}`,
+      })
       return
     }
     this.#post({ kind: 'post-copy-began', vm: command.vm, attempt: command.attempt })
     await this.#follow(command)
   }
 
-  async #attempt<T>(limit: Milliseconds, command: Command, op: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+  async #attempt<T>(
+    limit: Milliseconds,
+    command: Command,
+    op: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
     try {
       return await withDeadline(this.#world.clock, limit, `${command.kind} ${command.vm}`, this.#signal, op)
     } catch (error) {

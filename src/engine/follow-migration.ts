@@ -17,7 +17,7 @@ export interface Following {
   readonly source: Hypervisor
   readonly route: Route
   readonly clock: Clock
-  post(event: Observed): void
+  readonly post: (event: Observed) => void
 }
 
 /** Ends when the migration did, when the source cannot be asked, or when the signal aborts. Never rejects. */
@@ -31,16 +31,23 @@ export async function followMigration(following: Following, signal: AbortSignal)
   let before: MigrationStatus | undefined
   try {
     for (;;) {
-      const sample = await withDeadline(clock, answersWithin, `${route.vm} at ${source.host}`, signal, s => source.sample(route.vm, s))
+      const sample = await withDeadline(clock, answersWithin, `${route.vm} at ${source.host}`, signal, s =>
+        source.sample(route.vm, s),
+      )
       const changed = sample.status !== before
       before = sample.status
-      for (const event of eventsOf(sample, changed, meter.read(sample, clock.now()))) post({ ...event, ...ofAttempt(route) })
+      for (const event of eventsOf(sample, changed, meter.read(sample, clock.now())))
+        post({ ...event, ...ofAttempt(route) })
       if (hasEnded(sample.status)) return
       await bell.wait(clock, inner)
     }
   } catch (error) {
     if (signal.aborted) return
-    post({ kind: 'attempt-unclear', ...ofAttempt(route), why: `cannot follow it at ${source.host}: ${describeError(error)}` })
+    post({
+      kind: 'attempt-unclear',
+      ...ofAttempt(route),
+      why: `cannot follow it at ${source.host}: ${describeError(error)}`,
+    })
   } finally {
     own.abort()
     await ringing
@@ -55,7 +62,10 @@ type Told =
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'guest-stopped' | 'sent-whole' | 'post-copy-began' }
   | { readonly kind: 'post-copy-broke' | 'attempt-unclear'; readonly why: string }
-  | { readonly kind: 'migration-broke'; readonly failure: { readonly code: 'path-lost' | 'cancelled'; readonly detail: string } }
+  | {
+      readonly kind: 'migration-broke'
+      readonly failure: { readonly code: 'path-lost' | 'cancelled'; readonly detail: string }
+    }
 
 function eventsOf(sample: Sample, changed: boolean, progress: Progress): readonly Told[] {
   const moved: Told = { kind: 'progress', progress }
@@ -74,7 +84,10 @@ function eventsOf(sample: Sample, changed: boolean, progress: Progress): readonl
     case 'completed':
       return once({ kind: 'sent-whole' })
     case 'failed':
-      return once({ kind: 'migration-broke', failure: { code: 'path-lost', detail: sample.error ?? 'the hypervisor gave no reason' } })
+      return once({
+        kind: 'migration-broke',
+        failure: { code: 'path-lost', detail: sample.error ?? 'the hypervisor gave no reason' },
+      })
     case 'cancelled':
       return once({ kind: 'migration-broke', failure: { code: 'cancelled', detail: 'called off at the hypervisor' } })
     case 'none':
@@ -129,6 +142,16 @@ class Meter {
       this.#last = { at: now, sent: sample.sent }
     }
     const { sent, remaining, total, zero, round, dirtyRate, throttle, expectedDowntime } = sample
-    return { sent, remaining, total, zero, round, rate: bytesPerSecond(this.#rate), dirtyRate, throttle, expectedDowntime }
+    return {
+      sent,
+      remaining,
+      total,
+      zero,
+      round,
+      rate: bytesPerSecond(this.#rate),
+      dirtyRate,
+      throttle,
+      expectedDowntime,
+    }
   }
 }

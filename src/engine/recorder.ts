@@ -15,7 +15,16 @@ export interface Recorded {
 }
 
 /** Deeds that bring a running migration to its end; all are safe to do again by a controller that does not know they were done. */
-const ending: ReadonlySet<Command['kind']> = new Set(['finish', 'retire', 'reconcile', 'roll-back', 'recover', 'run-split', 'follow', 'cancel'])
+const ending: ReadonlySet<Command['kind']> = new Set([
+  'finish',
+  'retire',
+  'reconcile',
+  'roll-back',
+  'recover',
+  'run-split',
+  'follow',
+  'cancel',
+])
 
 export class Recorder {
   readonly #journal: Journal
@@ -39,7 +48,10 @@ export class Recorder {
   }
 
   #degraded(state: Evacuation, arrivals: readonly Arrival[], cause: Error, now: Instant): Recorded {
-    const failing: Arrival = { at: arrivals[0]?.at ?? now, event: { kind: 'journal-failing', why: `the journal cannot be written: ${cause.message}` } }
+    const failing: Arrival = {
+      at: arrivals[0]?.at ?? now,
+      event: { kind: 'journal-failing', why: `the journal cannot be written: ${cause.message}` },
+    }
     // Samples would eat the reserve; the next one says as much.
     const needed = arrivals.filter(({ event }) => event.kind !== 'progress')
     const again = fold(state, state.degraded === undefined ? [failing, ...needed] : needed)
@@ -54,7 +66,10 @@ export class Recorder {
       }
     }
     this.unwritten += again.entries.length
-    const entries = again.entries.map(entry => ({ ...entry, commands: entry.commands.filter(({ kind }) => ending.has(kind)) }))
+    const entries = again.entries.map(entry => ({
+      ...entry,
+      commands: entry.commands.filter(({ kind }) => ending.has(kind)),
+    }))
     return { entries, state: again.state }
   }
 }

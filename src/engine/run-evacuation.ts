@@ -87,7 +87,9 @@ export async function runEvacuation(
 }
 
 const isIdle = (state: Evacuation): boolean =>
-  ![...state.migrations.values()].some(m => isInFlight(m) || (m.phase === 'landed' && !m.sourceEnded && m.retire.why === undefined))
+  ![...state.migrations.values()].some(
+    m => isInFlight(m) || (m.phase === 'landed' && !m.sourceEnded && m.retire.why === undefined),
+  )
 
 async function tick(world: World, inbox: Inbox, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {

@@ -23,7 +23,9 @@ export class SiteHeld extends Error {
       holder === undefined
         ? 'by another process'
         : `by ${holder.by} (process ${holder.pid}, since ${holder.since}, evacuation ${holder.evacuation})`
-    super(`site ${site} is being evacuated already, ${who}\nlook at it: lifeboat watch ${site}    end it: lifeboat abort ${site}`)
+    super(
+      `site ${site} is being evacuated already, ${who}\nlook at it: lifeboat watch ${site}    end it: lifeboat abort ${site}`,
+    )
     this.holder = holder
   }
 }
@@ -46,7 +48,8 @@ export function lockSite(stateDir: string, site: SiteId): SiteLock {
     db.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (error) {
     db.close()
-    if (error instanceof Error && 'errcode' in error && error.errcode === sqliteBusy) throw new SiteHeld(site, readHolder(note))
+    if (error instanceof Error && 'errcode' in error && error.errcode === sqliteBusy)
+      throw new SiteHeld(site, readHolder(note))
     throw error
   }
   return {

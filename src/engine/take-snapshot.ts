@@ -42,7 +42,9 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
   )
   listings.sort((a, b) => order(a.vm.id, b.vm.id))
   const siteNames = new Set<string>(config.sites.map(site => site.name))
-  const living = listings.filter(({ presence }) => presence.state === 'running' || (presence.state === 'paused' && presence.as === 'home'))
+  const living = listings.filter(
+    ({ presence }) => presence.state === 'running' || (presence.state === 'paused' && presence.as === 'home'),
+  )
   const names = living.map(({ vm }) => String(vm.id))
   return {
     snapshot: {

@@ -4,7 +4,12 @@
  */
 import type { HostId, VmId } from '../core/ids.ts'
 import { type Presence, showPresence } from '../core/migration/presence.ts'
-import type { Hypervisor } from './hypervisor.ts'
+
+/** Who is asked: any driver. */
+export interface Witness {
+  readonly host: HostId
+  presence(vm: VmId, signal: AbortSignal): Promise<Presence>
+}
 
 declare const proven: unique symbol
 interface Proof<K extends string> {
@@ -32,7 +37,7 @@ export class NotProven extends Error {
 const make = <K extends string>(vm: VmId, host: HostId): Proof<K> => ({ vm, host }) as Proof<K>
 
 /** @throws NotProven */
-export async function proveDeparted(source: Hypervisor, vm: VmId, signal: AbortSignal): Promise<Departed> {
+export async function proveDeparted(source: Witness, vm: VmId, signal: AbortSignal): Promise<Departed> {
   const presence = await source.presence(vm, signal)
   if (presence.state === 'absent' || (presence.state === 'paused' && presence.as === 'left'))
     return make(vm, source.host)
@@ -45,17 +50,17 @@ export async function proveDeparted(source: Hypervisor, vm: VmId, signal: AbortS
  * The source does not answer any more, but the journal holds that it was seen sent away whole: QEMU's `postmigrate` never resumes
  * by itself. Only for that case.
  */
-export const departedByJournal = (source: Hypervisor, vm: VmId): Departed => make(vm, source.host)
+export const departedByJournal = (source: Witness, vm: VmId): Departed => make(vm, source.host)
 
 /** @throws NotProven */
-export async function proveRunning(target: Hypervisor, vm: VmId, signal: AbortSignal): Promise<RunsElsewhere> {
+export async function proveRunning(target: Witness, vm: VmId, signal: AbortSignal): Promise<RunsElsewhere> {
   const presence = await target.presence(vm, signal)
   if (presence.state === 'running') return make(vm, target.host)
   throw new NotProven(vm, target.host, 'running', presence)
 }
 
 /** @throws NotProven */
-export async function proveGone(target: Hypervisor, vm: VmId, signal: AbortSignal): Promise<GoneElsewhere> {
+export async function proveGone(target: Witness, vm: VmId, signal: AbortSignal): Promise<GoneElsewhere> {
   const presence = await target.presence(vm, signal)
   if (presence.state === 'absent') return make(vm, target.host)
   throw new NotProven(vm, target.host, 'absent', presence)

@@ -22,7 +22,13 @@ export function labConfig(root: string, spec: LabSpec): string {
       [
         [a, b],
         [b, a],
-      ].map(([from, to]) => ({ from, to, capacity: printRate(capacity), rtt: printTime(rtt), ...(loss > 0 ? { loss: printFraction(loss) } : {}) })),
+      ].map(([from, to]) => ({
+        from,
+        to,
+        capacity: printRate(capacity),
+        rtt: printTime(rtt),
+        ...(loss > 0 ? { loss: printFraction(loss) } : {}),
+      })),
     ),
   }
   return `# made by lifeboat lab up, for this lab only\n${stringify(tree, { lineWidth: 0 })}`

@@ -39,7 +39,10 @@ export async function takeDown(root: string, name: string, clock: Clock, signal:
     const unique = [...new Map(known.map(each => [each.pid, each])).values()]
     if (unique.length === 0) break
     const left = await endProcesses(unique, clock, signal)
-    if (left.length > 0) throw new LabError(`these processes of lab ${name} do not end: ${left.map(({ pid, what }) => `${pid} (${what})`).join(', ')}`)
+    if (left.length > 0)
+      throw new LabError(
+        `these processes of lab ${name} do not end: ${left.map(({ pid, what }) => `${pid} (${what})`).join(', ')}`,
+      )
     ended += unique.length
   }
   const namespaces = namespacesOf(name)
@@ -47,7 +50,9 @@ export async function takeDown(root: string, name: string, clock: Clock, signal:
   await removeNamespaces(namespaces, signal)
   rmSync(folder, { recursive: true, force: true })
   if (strangers.length > 0) {
-    throw new LabError(`lab ${name} is down, but these processes, which are not the lab's, still run in its namespaces: ${strangers.join(', ')}`)
+    throw new LabError(
+      `lab ${name} is down, but these processes, which are not the lab's, still run in its namespaces: ${strangers.join(', ')}`,
+    )
   }
   return { processes: ended, namespaces: namespaces.length }
 }

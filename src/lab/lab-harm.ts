@@ -14,7 +14,10 @@ export function linkOf(record: LabRecord, a: string, b: string): LabLink {
   const { spec } = record
   const ids = [a, b].map(name => {
     const site = spec.sites.find(({ id }) => id === name)
-    if (site === undefined) throw new LabError(`no site is named "${name}" in lab ${spec.name}; there are: ${spec.sites.map(({ id }) => id).join(', ')}`)
+    if (site === undefined)
+      throw new LabError(
+        `no site is named "${name}" in lab ${spec.name}; there are: ${spec.sites.map(({ id }) => id).join(', ')}`,
+      )
     return site.id
   })
   const [x, y] = ids
@@ -23,14 +26,25 @@ export function linkOf(record: LabRecord, a: string, b: string): LabLink {
   return link
 }
 
-export const changeLink = (root: string, record: LabRecord, link: LabLink, to: LinkChange, signal: AbortSignal): Promise<void> =>
-  wanOf(record.wan, root).change(record.spec, link, to, signal)
+export const changeLink = (
+  root: string,
+  record: LabRecord,
+  link: LabLink,
+  to: LinkChange,
+  signal: AbortSignal,
+): Promise<void> => wanOf(record.wan, root).change(record.spec, link, to, signal)
 
 export const linkStats = (root: string, record: LabRecord, signal: AbortSignal): Promise<readonly LinkStats[]> =>
   wanOf(record.wan, root).stats(record.spec, signal)
 
 /** SIGKILL to a guest, wherever in the lab it runs. @returns how many processes that were */
-export async function killVm(root: string, record: LabRecord, vm: VmId, clock: Clock, signal: AbortSignal): Promise<number> {
+export async function killVm(
+  root: string,
+  record: LabRecord,
+  vm: VmId,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<number> {
   const { spec } = record
   const found = spec.hosts.flatMap(host => processesNaming(`${vmsFolder(root, spec.name, host.id)}/${vm}`))
   if (found.length === 0) throw new LabError(`no process of "${vm}" in lab ${spec.name}`)
@@ -39,25 +53,45 @@ export async function killVm(root: string, record: LabRecord, vm: VmId, clock: C
 }
 
 /** As if the power went: its guests die, and it cannot be reached any more. */
-export async function killHost(root: string, record: LabRecord, host: HostId, clock: Clock, signal: AbortSignal): Promise<number> {
+export async function killHost(
+  root: string,
+  record: LabRecord,
+  host: HostId,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<number> {
   const { spec } = record
   if (!spec.hosts.some(({ id }) => id === host)) {
-    throw new LabError(`no host is named "${host}" in lab ${spec.name}; there are: ${spec.hosts.map(({ id }) => id).join(', ')}`)
+    throw new LabError(
+      `no host is named "${host}" in lab ${spec.name}; there are: ${spec.hosts.map(({ id }) => id).join(', ')}`,
+    )
   }
   // First off the network, so that nobody sees its guests die one by one.
-  const number = numbered(spec).flatMap(site => site.hosts.map(h => ({ ...h, gateway: gatewayNamespace(spec.name, site.site.id) })))
+  const number = numbered(spec).flatMap(site =>
+    site.hosts.map(h => ({ ...h, gateway: gatewayNamespace(spec.name, site.site.id) })),
+  )
   const place = number.find(entry => entry.host.id === host)
   const namespace = hostNamespace(spec.name, host)
-  if (place !== undefined && namespacesOf(spec.name).includes(namespace)) await batchIn(place.gateway, [`link del host${place.number}`], signal)
+  if (place !== undefined && namespacesOf(spec.name).includes(namespace))
+    await batchIn(place.gateway, [`link del host${place.number}`], signal)
   const found = processesNaming(vmsFolder(root, spec.name, host))
   await endProcesses(found, clock, signal)
   if (namespacesOf(spec.name).includes(namespace)) await removeNamespaces([namespace], signal)
   return found.length
 }
 
-export async function killSite(root: string, record: LabRecord, site: SiteId, clock: Clock, signal: AbortSignal): Promise<number> {
+export async function killSite(
+  root: string,
+  record: LabRecord,
+  site: SiteId,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<number> {
   const hosts = record.spec.hosts.filter(host => host.site === site)
-  if (hosts.length === 0) throw new LabError(`no site is named "${site}" in lab ${record.spec.name}; there are: ${record.spec.sites.map(({ id }) => id).join(', ')}`)
+  if (hosts.length === 0)
+    throw new LabError(
+      `no site is named "${site}" in lab ${record.spec.name}; there are: ${record.spec.sites.map(({ id }) => id).join(', ')}`,
+    )
   let killed = 0
   for (const { id } of hosts) killed += await killHost(root, record, id, clock, signal)
   return killed

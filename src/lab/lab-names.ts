@@ -13,14 +13,17 @@ export const hostAddress = (site: number, host: number): string => `10.77.${site
 export const siteSubnet = (site: number): string => `10.77.${site}.0/24`
 export const gatewayAddress = (site: number): string => `10.77.${site}.254`
 /** Between a gateway and the wan namespace. */
-export const underlayAddress = (site: number, end: 'gateway' | 'wan'): string => `10.78.${site}.${end === 'gateway' ? 1 : 2}`
+export const underlayAddress = (site: number, end: 'gateway' | 'wan'): string =>
+  `10.78.${site}.${end === 'gateway' ? 1 : 2}`
 /** On the WAN, where gateways see each other. */
 export const transitAddress = (site: number): string => `10.79.0.${site}`
 export const transitMac = (site: number): string => `02:4c:42:00:00:${site.toString(16).padStart(2, '0')}`
 
 export const labFolder = (root: string, lab: string): string => join(root, lab)
 export const vmsFolder = (root: string, lab: string, host: HostId): string => join(labFolder(root, lab), 'hosts', host)
-export const guestFolder = (root: string, lab: string, host: HostId, vm: VmId): string => join(vmsFolder(root, lab, host), vm)
-export const serialLog = (root: string, lab: string, host: HostId, vm: VmId): string => join(guestFolder(root, lab, host, vm), 'serial.log')
+export const guestFolder = (root: string, lab: string, host: HostId, vm: VmId): string =>
+  join(vmsFolder(root, lab, host), vm)
+export const serialLog = (root: string, lab: string, host: HostId, vm: VmId): string =>
+  join(guestFolder(root, lab, host, vm), 'serial.log')
 export const relaySocket = (root: string, lab: string): string => join(labFolder(root, lab), 'relay.sock')
 export const configFile = (root: string, lab: string): string => join(labFolder(root, lab), 'lifeboat.yaml')

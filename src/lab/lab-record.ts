@@ -2,7 +2,17 @@
  * What a lab made, written before it is made, so that `down` finds it whatever was killed when. Names of namespaces follow from the
  * spec; processes are known by id and start time, so that a number that was given to somebody else is left alone.
  */
-import { existsSync, mkdirSync, openSync, closeSync, fsyncSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  fsyncSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { dirtySchema, hostNameSchema, siteNameSchema, vmNameSchema, vmPolicySchema } from '../config/quantity-schema.ts'
@@ -37,9 +47,15 @@ const specSchema = z.object({
       memory: rawBytes,
       fill: rawBytes,
       dirty: dirtySchema.optional().transform(value => value),
-      disk: z.object({ size: rawBytes, shared: z.boolean() }).optional().transform(value => value),
+      disk: z
+        .object({ size: rawBytes, shared: z.boolean() })
+        .optional()
+        .transform(value => value),
       value: z.number(),
-      group: z.string().optional().transform(value => value),
+      group: z
+        .string()
+        .optional()
+        .transform(value => value),
       policy: vmPolicySchema,
     }),
   ),
@@ -63,7 +79,11 @@ const writable = ({ spec, ...rest }: LabRecord): unknown => ({
     ...spec,
     guests: spec.guests.map(guest => ({
       ...guest,
-      dirty: guest.dirty && { hot: printBytes(guest.dirty.hot), period: printTime(guest.dirty.period), cold: printRate(guest.dirty.cold) },
+      dirty: guest.dirty && {
+        hot: printBytes(guest.dirty.hot),
+        period: printTime(guest.dirty.period),
+        cold: printRate(guest.dirty.cold),
+      },
       policy: { ...guest.policy, maxDowntime: printTime(guest.policy.maxDowntime) },
     })),
   },
@@ -86,7 +106,9 @@ export function readRecord(root: string, name: string): LabRecord {
   const file = join(labFolder(root, name), recordFile)
   if (!existsSync(file)) {
     const known = listLabs(root)
-    throw new LabNotFound(`no lab named "${name}"${known.length === 0 ? '; there is none: lifeboat lab up' : `; there are: ${known.join(', ')}`}`)
+    throw new LabNotFound(
+      `no lab named "${name}"${known.length === 0 ? '; there is none: lifeboat lab up' : `; there are: ${known.join(', ')}`}`,
+    )
   }
   try {
     return recordSchema.parse(JSON.parse(readFileSync(file, 'utf8')))

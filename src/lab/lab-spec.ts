@@ -2,7 +2,18 @@
 import type { HostId, SiteId, VmId } from '../core/ids.ts'
 import type { Snapshot } from '../core/inventory/snapshot.ts'
 import { defaultVmPolicy, type DirtyModel, type VmPolicy } from '../core/inventory/vm.ts'
-import { type Bytes, bytes, type BytesPerSecond, type Fraction, fraction, mebibytes, megabitsPerSecond, type Milliseconds, ms, showBytes } from '../core/units.ts'
+import {
+  type Bytes,
+  bytes,
+  type BytesPerSecond,
+  type Fraction,
+  fraction,
+  mebibytes,
+  megabitsPerSecond,
+  type Milliseconds,
+  ms,
+  showBytes,
+} from '../core/units.ts'
 import { LabError } from './lab-error.ts'
 
 export interface LabHost {
@@ -68,7 +79,8 @@ export const linkBetween = (links: readonly LabLink[], a: SiteId, b: SiteId): La
 /** @throws LabError with every reason why this lab cannot be made */
 export function insistOnSpec(spec: LabSpec): void {
   const wrong: string[] = []
-  if (!/^[a-z0-9][a-z0-9-]{0,15}$/.test(spec.name)) wrong.push(`"${spec.name}": a lab's name has 1 to 16 small letters, digits and -`)
+  if (!/^[a-z0-9][a-z0-9-]{0,15}$/.test(spec.name))
+    wrong.push(`"${spec.name}": a lab's name has 1 to 16 small letters, digits and -`)
   if (spec.sites.length > 200) wrong.push(`${spec.sites.length} sites: at most 200`)
   for (const site of spec.sites) {
     const hosts = spec.hosts.filter(host => host.site === site.id).length
@@ -78,10 +90,14 @@ export function insistOnSpec(spec: LabSpec): void {
   for (const guest of spec.guests) {
     const { memory, fill, vm } = guest
     const hot = guest.dirty?.hot ?? bytes(0)
-    if (memory < leastMemory) wrong.push(`${vm}: ${showBytes(memory)} is too little, a guest needs ${showBytes(leastMemory)} to boot`)
+    if (memory < leastMemory)
+      wrong.push(`${vm}: ${showBytes(memory)} is too little, a guest needs ${showBytes(leastMemory)} to boot`)
     else if (fill + hot > memory - guestOverhead) {
-      wrong.push(`${vm}: a fill of ${showBytes(fill)} and a hot set of ${showBytes(hot)} do not fit in ${showBytes(memory)} beside ${showBytes(guestOverhead)} for its kernel`)
-    } else if (hot > 0 && fill <= hot) wrong.push(`${vm}: the fill (${showBytes(fill)}) must be larger than the hot set (${showBytes(hot)})`)
+      wrong.push(
+        `${vm}: a fill of ${showBytes(fill)} and a hot set of ${showBytes(hot)} do not fit in ${showBytes(memory)} beside ${showBytes(guestOverhead)} for its kernel`,
+      )
+    } else if (hot > 0 && fill <= hot)
+      wrong.push(`${vm}: the fill (${showBytes(fill)}) must be larger than the hot set (${showBytes(hot)})`)
   }
   if (wrong.length > 0) throw new LabError(`this lab cannot be made:\n  ${wrong.join('\n  ')}`)
 }
@@ -95,7 +111,14 @@ export function specFromSnapshot(name: string, snapshot: Snapshot): LabSpec {
     const b = isSite.get(path.to)
     if (a === undefined || b === undefined) return []
     const { capacity, rtt, loss } = path
-    return [{ between: [a, b], capacity: capacity ?? defaultLink.capacity, rtt: rtt ?? defaultLink.rtt, loss: loss ?? defaultLink.loss }]
+    return [
+      {
+        between: [a, b],
+        capacity: capacity ?? defaultLink.capacity,
+        rtt: rtt ?? defaultLink.rtt,
+        loss: loss ?? defaultLink.loss,
+      },
+    ]
   })
   return {
     name,

@@ -35,10 +35,18 @@ export async function labUp(spec: LabSpec, options: LabUpOptions, signal: AbortS
   insistOnRequirements()
   insistOnSpec(spec)
   if (labExists(root, spec.name)) {
-    throw new LabAlreadyUp(`lab "${spec.name}" is up already (${root}/${spec.name}); take it down first: lifeboat lab down --name ${spec.name}`)
+    throw new LabAlreadyUp(
+      `lab "${spec.name}" is up already (${root}/${spec.name}); take it down first: lifeboat lab down --name ${spec.name}`,
+    )
   }
   const begun = clock.now()
-  let record: LabRecord = { version: 1, spec, state: 'making', wan: options.wan ?? (await bestWan(spec.name, signal)), processes: [] }
+  let record: LabRecord = {
+    version: 1,
+    spec,
+    state: 'making',
+    wan: options.wan ?? (await bestWan(spec.name, signal)),
+    processes: [],
+  }
   const keep = (more: readonly KnownProcess[]): void => {
     record = { ...record, processes: [...record.processes, ...more] }
     writeRecord(root, record)
@@ -57,13 +65,20 @@ export async function labUp(spec: LabSpec, options: LabUpOptions, signal: AbortS
     onProgress(`lab ${spec.name} is up after ${showTime(clock.now() - begun)}`)
     return record
   } catch (error) {
-    await withDeadline(clock, cleanUpWithin, `taking down what was made of lab ${spec.name}`, neverAborts, inner => takeDown(root, spec.name, clock, inner))
+    await withDeadline(clock, cleanUpWithin, `taking down what was made of lab ${spec.name}`, neverAborts, inner =>
+      takeDown(root, spec.name, clock, inner),
+    )
     throw error
   }
 }
 
 /** A few at a time: the next one starts when one is ready. */
-async function bootAll(spec: LabSpec, options: LabUpOptions, keep: (more: readonly KnownProcess[]) => void, signal: AbortSignal): Promise<void> {
+async function bootAll(
+  spec: LabSpec,
+  options: LabUpOptions,
+  keep: (more: readonly KnownProcess[]) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const { root, clock, onProgress } = options
   const left: LabGuest[] = [...spec.guests]
   let ready = 0
@@ -77,7 +92,9 @@ async function bootAll(spec: LabSpec, options: LabUpOptions, keep: (more: readon
   }
   const stop = new AbortController()
   const inner = AbortSignal.any([signal, stop.signal])
-  const workers = Array.from({ length: Math.min(bootsAtOnce(availableParallelism()), left.length) }, () => worker(inner))
+  const workers = Array.from({ length: Math.min(bootsAtOnce(availableParallelism()), left.length) }, () =>
+    worker(inner),
+  )
   try {
     await Promise.all(workers)
   } catch (error) {

@@ -61,7 +61,8 @@ export class LifeJudge {
     if (this.#last > 0) this.#missing += number - this.#last - 1
     if (this.#lastAt !== undefined) {
       const length = Math.max(0, at - this.#lastAt - tickPeriod)
-      if (this.#longest === undefined || length > this.#longest.length) this.#longest = { length, afterTick: this.#last, at: this.#lastAt }
+      if (this.#longest === undefined || length > this.#longest.length)
+        this.#longest = { length, afterTick: this.#last, at: this.#lastAt }
     }
     this.#last = number
     this.#lastAt = at

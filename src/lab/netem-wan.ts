@@ -9,7 +9,8 @@ import { batchIn, inNamespace, numbered } from './network.ts'
 import type { LinkChange, LinkStats, Wan } from './wan.ts'
 
 /** Packets that may wait: 100 ms at the rate, and what is in flight during the delay (tc-netem(8), `limit`). */
-const packetsFor = (rate: number, delayMs: number): number => Math.max(50, Math.ceil((rate * (0.1 + delayMs / 1000)) / 1500))
+const packetsFor = (rate: number, delayMs: number): number =>
+  Math.max(50, Math.ceil((rate * (0.1 + delayMs / 1000)) / 1500))
 /** A cut is a loss of everything. */
 const leaf = (link: Pick<LabLink, 'rtt' | 'capacity' | 'loss'>, cut: boolean): readonly string[] => [
   'netem',
@@ -38,16 +39,62 @@ export function netemWan(): Wan {
           others.map(other => `route add ${siteSubnet(other.number)} via ${underlayAddress(number, 'wan')} dev wan0`),
           signal,
         )
-        await batchIn(wan, [`route add ${siteSubnet(number)} via ${underlayAddress(number, 'gateway')} dev site${number}`], signal)
+        await batchIn(
+          wan,
+          [`route add ${siteSubnet(number)} via ${underlayAddress(number, 'gateway')} dev site${number}`],
+          signal,
+        )
         const device = `site${number}`
         await inNamespace(wan, ['tc', 'qdisc', 'replace', 'dev', device, 'root', 'handle', '1:', 'htb'], signal)
         for (const from of others) {
           const link = linkBetween(spec.links, site.id, from.site.id)
           if (link === undefined) continue
           const id = from.number.toString(16)
-          await inNamespace(wan, ['tc', 'class', 'add', 'dev', device, 'parent', '1:', 'classid', `1:${id}`, 'htb', 'rate', rateOf(link.capacity)], signal)
-          await inNamespace(wan, ['tc', 'qdisc', 'add', 'dev', device, 'parent', `1:${id}`, 'handle', `${id}0:`, ...leaf(link, false)], signal)
-          await inNamespace(wan, ['tc', 'filter', 'add', 'dev', device, 'parent', '1:', 'protocol', 'ip', 'u32', 'match', 'ip', 'src', siteSubnet(from.number), 'flowid', `1:${id}`], signal)
+          await inNamespace(
+            wan,
+            [
+              'tc',
+              'class',
+              'add',
+              'dev',
+              device,
+              'parent',
+              '1:',
+              'classid',
+              `1:${id}`,
+              'htb',
+              'rate',
+              rateOf(link.capacity),
+            ],
+            signal,
+          )
+          await inNamespace(
+            wan,
+            ['tc', 'qdisc', 'add', 'dev', device, 'parent', `1:${id}`, 'handle', `${id}0:`, ...leaf(link, false)],
+            signal,
+          )
+          await inNamespace(
+            wan,
+            [
+              'tc',
+              'filter',
+              'add',
+              'dev',
+              device,
+              'parent',
+              '1:',
+              'protocol',
+              'ip',
+              'u32',
+              'match',
+              'ip',
+              'src',
+              siteSubnet(from.number),
+              'flowid',
+              `1:${id}`,
+            ],
+            signal,
+          )
         }
       }
       return []
@@ -57,12 +104,36 @@ export function netemWan(): Wan {
       const next = { ...currently(link), ...definedOnly(rest), ...(cut === undefined ? {} : { cut }) }
       now.set(link.between.join(' '), next)
       const [a, b] = link.between.map(id => spec.sites.findIndex(site => site.id === id) + 1)
-      for (const [at, from] of [[a, b], [b, a]] as const) {
+      for (const [at, from] of [
+        [a, b],
+        [b, a],
+      ] as const) {
         const device = `site${at}`
         const id = (from ?? 0).toString(16)
         const wan = wanNamespace(spec.name)
-        await inNamespace(wan, ['tc', 'class', 'change', 'dev', device, 'parent', '1:', 'classid', `1:${id}`, 'htb', 'rate', rateOf(next.capacity)], signal)
-        await inNamespace(wan, ['tc', 'qdisc', 'change', 'dev', device, 'parent', `1:${id}`, 'handle', `${id}0:`, ...leaf(next, next.cut)], signal)
+        await inNamespace(
+          wan,
+          [
+            'tc',
+            'class',
+            'change',
+            'dev',
+            device,
+            'parent',
+            '1:',
+            'classid',
+            `1:${id}`,
+            'htb',
+            'rate',
+            rateOf(next.capacity),
+          ],
+          signal,
+        )
+        await inNamespace(
+          wan,
+          ['tc', 'qdisc', 'change', 'dev', device, 'parent', `1:${id}`, 'handle', `${id}0:`, ...leaf(next, next.cut)],
+          signal,
+        )
       }
     },
     async stats(spec, signal) {
@@ -70,7 +141,9 @@ export function netemWan(): Wan {
       const stats: LinkStats[] = []
       for (const { site, number } of numbered(spec)) {
         const text = await inNamespace(wan, ['tc', '-s', 'class', 'show', 'dev', `site${number}`], signal)
-        for (const match of text.matchAll(/class htb 1:([0-9a-f]+)[^]*?Sent (\d+) bytes \d+ pkt \(dropped (\d+)[^]*?backlog (\d+)b/g)) {
+        for (const match of text.matchAll(
+          /class htb 1:([0-9a-f]+)[^]*?Sent (\d+) bytes \d+ pkt \(dropped (\d+)[^]*?backlog (\d+)b/g,
+        )) {
           const from = spec.sites[Number.parseInt(match[1] ?? '0', 16) - 1]
           const link = from === undefined ? undefined : linkBetween(spec.links, from.id, site.id)
           if (from === undefined || link === undefined) continue

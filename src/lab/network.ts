@@ -21,12 +21,18 @@ export const innerMtu = 8_900
 export const outerMtu = 9_000
 
 const batch = (lines: readonly string[], namespace: string | undefined, signal: AbortSignal): Promise<string> =>
-  runOk(localRemote, ['ip', ...(namespace === undefined ? [] : ['-n', namespace]), '-batch', '-'], { stdin: `${lines.join('\n')}\n` }, signal)
+  runOk(
+    localRemote,
+    ['ip', ...(namespace === undefined ? [] : ['-n', namespace]), '-batch', '-'],
+    { stdin: `${lines.join('\n')}\n` },
+    signal,
+  )
 
 export const inNamespace = (namespace: string, argv: readonly string[], signal: AbortSignal): Promise<string> =>
   runOk(localRemote, ['ip', 'netns', 'exec', namespace, ...argv], {}, signal)
 
-export const batchIn = (namespace: string, lines: readonly string[], signal: AbortSignal): Promise<string> => batch(lines, namespace, signal)
+export const batchIn = (namespace: string, lines: readonly string[], signal: AbortSignal): Promise<string> =>
+  batch(lines, namespace, signal)
 
 /** Sites and hosts by their numbers, from 1. */
 export function numbered(spec: LabSpec) {
@@ -43,7 +49,11 @@ export async function makeNetwork(spec: LabSpec, signal: AbortSignal): Promise<v
   const sites = numbered(spec)
   const wan = wanNamespace(lab)
   await batch(
-    [wan, ...sites.map(({ site }) => gatewayNamespace(lab, site.id)), ...spec.hosts.map(host => hostNamespace(lab, host.id))].map(name => `netns add ${name}`),
+    [
+      wan,
+      ...sites.map(({ site }) => gatewayNamespace(lab, site.id)),
+      ...spec.hosts.map(host => hostNamespace(lab, host.id)),
+    ].map(name => `netns add ${name}`),
     undefined,
     signal,
   )
@@ -53,7 +63,8 @@ export async function makeNetwork(spec: LabSpec, signal: AbortSignal): Promise<v
       return [
         `link add wan0 mtu ${outerMtu} netns ${gateway} type veth peer name site${number} mtu ${outerMtu} netns ${wan}`,
         ...hosts.map(
-          ({ host, number: h }) => `link add eth0 mtu ${innerMtu} netns ${hostNamespace(lab, host.id)} type veth peer name host${h} mtu ${innerMtu} netns ${gateway}`,
+          ({ host, number: h }) =>
+            `link add eth0 mtu ${innerMtu} netns ${hostNamespace(lab, host.id)} type veth peer name host${h} mtu ${innerMtu} netns ${gateway}`,
         ),
       ]
     }),
@@ -62,7 +73,13 @@ export async function makeNetwork(spec: LabSpec, signal: AbortSignal): Promise<v
   )
   await batchIn(
     wan,
-    ['link set lo up', ...sites.flatMap(({ number }) => [`addr add ${underlayAddress(number, 'wan')}/24 dev site${number}`, `link set site${number} up`])],
+    [
+      'link set lo up',
+      ...sites.flatMap(({ number }) => [
+        `addr add ${underlayAddress(number, 'wan')}/24 dev site${number}`,
+        `link set site${number} up`,
+      ]),
+    ],
     signal,
   )
   for (const { site, number, hosts } of sites) {
@@ -85,10 +102,19 @@ export async function makeNetwork(spec: LabSpec, signal: AbortSignal): Promise<v
       const namespace = hostNamespace(lab, host.id)
       await batchIn(
         namespace,
-        ['link set lo up', `addr add ${hostAddress(number, h)}/24 dev eth0`, 'link set eth0 up', `route add default via ${gatewayAddress(number)}`],
+        [
+          'link set lo up',
+          `addr add ${hostAddress(number, h)}/24 dev eth0`,
+          'link set eth0 up',
+          `route add default via ${gatewayAddress(number)}`,
+        ],
         signal,
       )
-      await inNamespace(namespace, ['ethtool', '-K', 'eth0', 'tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'], signal)
+      await inNamespace(
+        namespace,
+        ['ethtool', '-K', 'eth0', 'tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'],
+        signal,
+      )
     }
   }
 }
@@ -101,6 +127,7 @@ export const namespacesOf = (lab: string): readonly string[] =>
 export async function removeNamespaces(names: readonly string[], signal: AbortSignal): Promise<void> {
   for (const name of names) {
     const result = await localRemote.run(['ip', 'netns', 'del', name], {}, signal)
-    if (result.code !== 0 && existsSync(`/run/netns/${name}`)) throw new Error(`namespace ${name} could not be removed: ${result.stderr.trim()}`)
+    if (result.code !== 0 && existsSync(`/run/netns/${name}`))
+      throw new Error(`namespace ${name} could not be removed: ${result.stderr.trim()}`)
   }
 }

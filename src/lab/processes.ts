@@ -55,7 +55,11 @@ const endsWithin: Milliseconds = ms(5_000)
 const askEvery = ms(20)
 
 /** SIGKILL to each that is still the one we know; waits until they are gone. @returns those that are not */
-export async function endProcesses(known: readonly KnownProcess[], clock: Clock, signal: AbortSignal): Promise<readonly KnownProcess[]> {
+export async function endProcesses(
+  known: readonly KnownProcess[],
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<readonly KnownProcess[]> {
   for (const each of known) {
     if (!lives(each)) continue
     try {

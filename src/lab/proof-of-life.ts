@@ -39,7 +39,9 @@ export function followGuests(root: string, spec: LabSpec, clock: Clock): ProofOf
   const guests = spec.guests.map(({ vm }) => ({
     vm,
     judge: new LifeJudge(),
-    consoles: spec.hosts.map((host): Console => ({ host: host.id, file: serialLog(root, spec.name, host.id, vm), offset: 0 })),
+    consoles: spec.hosts.map(
+      (host): Console => ({ host: host.id, file: serialLog(root, spec.name, host.id, vm), offset: 0 }),
+    ),
     at: undefined as HostId | undefined,
   }))
   const stop = new AbortController()

@@ -27,7 +27,9 @@ interface Waiting {
   readonly packet: Buffer
 }
 /** One queue a direction, in order of arrival, because a pipe keeps the order. */
-const queues = new Map<number, { head: number; items: Waiting[] }>([...pipes.keys()].map(key => [key, { head: 0, items: [] }]))
+const queues = new Map<number, { head: number; items: Waiting[] }>(
+  [...pipes.keys()].map(key => [key, { head: 0, items: [] }]),
+)
 
 const wire = createSocket({ type: 'udp4', recvBufferSize: 4 * 1_048_576, sendBufferSize: 4 * 1_048_576 })
 wire.on('error', error => {

@@ -17,7 +17,12 @@ export const relayStartSchema = z.object({
 export type RelayStart = z.infer<typeof relayStartSchema>
 
 export const relayRequestSchema = z.discriminatedUnion('do', [
-  z.object({ do: z.literal('set'), from: z.number().int(), to: z.number().int(), settings: pipeSettingsSchema.partial() }),
+  z.object({
+    do: z.literal('set'),
+    from: z.number().int(),
+    to: z.number().int(),
+    settings: pipeSettingsSchema.partial(),
+  }),
   z.object({ do: z.literal('stats') }),
 ])
 export type RelayRequest = z.infer<typeof relayRequestSchema>
@@ -34,5 +39,9 @@ export const pipeStatsSchema = z.object({
 })
 export type PipeStats = z.infer<typeof pipeStatsSchema>
 
-export const relayAnswerSchema = z.object({ ok: z.boolean(), message: z.string().default(''), pipes: z.array(pipeStatsSchema).default([]) })
+export const relayAnswerSchema = z.object({
+  ok: z.boolean(),
+  message: z.string().default(''),
+  pipes: z.array(pipeStatsSchema).default([]),
+})
 export type RelayAnswer = z.infer<typeof relayAnswerSchema>

@@ -5,7 +5,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connectUnix } from '../remote/connect-unix.ts'
 import { LabError } from './lab-error.ts'
-import { gatewayNamespace, labFolder, relaySocket, siteSubnet, transitAddress, transitMac, underlayAddress, wanNamespace } from './lab-names.ts'
+import {
+  gatewayNamespace,
+  labFolder,
+  relaySocket,
+  siteSubnet,
+  transitAddress,
+  transitMac,
+  underlayAddress,
+  wanNamespace,
+} from './lab-names.ts'
 import type { KnownProcess } from './lab-record.ts'
 import { type LabSpec, linkBetween } from './lab-spec.ts'
 import { batchIn, innerMtu, inNamespace, numbered } from './network.ts'
@@ -37,7 +46,15 @@ export function relayWan(root: string): Wan {
         ...(to.loss === undefined ? {} : { loss: to.loss }),
         ...(to.cut === undefined ? {} : { cut: to.cut }),
       }
-      await ask(root, spec.name, [{ do: 'set', from: a, to: b, settings }, { do: 'set', from: b, to: a, settings }], signal)
+      await ask(
+        root,
+        spec.name,
+        [
+          { do: 'set', from: a, to: b, settings },
+          { do: 'set', from: b, to: a, settings },
+        ],
+        signal,
+      )
     },
     async stats(spec, signal) {
       const [answer] = await ask(root, spec.name, [{ do: 'stats' }], signal)
@@ -74,9 +91,27 @@ async function makeTunnels(spec: LabSpec, signal: AbortSignal): Promise<void> {
       signal,
     )
     for (const device of ['vx0', 'br0', 'wan0']) {
-      await inNamespace(gateway, ['ethtool', '-K', device, 'tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'], signal)
+      await inNamespace(
+        gateway,
+        ['ethtool', '-K', device, 'tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'],
+        signal,
+      )
     }
-    const shaper = ['tc', 'qdisc', 'replace', 'dev', 'wan0', 'root', 'tbf', 'rate', `${handOver}mbit`, 'burst', '64kb', 'latency', '300ms']
+    const shaper = [
+      'tc',
+      'qdisc',
+      'replace',
+      'dev',
+      'wan0',
+      'root',
+      'tbf',
+      'rate',
+      `${handOver}mbit`,
+      'burst',
+      '64kb',
+      'latency',
+      '300ms',
+    ]
     await inNamespace(gateway, shaper, signal)
   }
 }
@@ -93,15 +128,29 @@ async function startRelay(root: string, spec: LabSpec, signal: AbortSignal): Pro
   )
   const start: RelayStart = { socket: relaySocket(root, spec.name), seed: 1, pipes }
   const log = openSync(join(labFolder(root, spec.name), 'relay.log'), 'a')
-  const program = fileURLToPath(new URL(`relay-main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url))
+  const program = fileURLToPath(
+    new URL(`relay-main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
+  )
   // The relay is the clock of the whole lab: it goes before the guests it serves.
-  const argv = ['netns', 'exec', wanNamespace(spec.name), 'nice', '-n', '-15', process.execPath, program, JSON.stringify(start)]
+  const argv = [
+    'netns',
+    'exec',
+    wanNamespace(spec.name),
+    'nice',
+    '-n',
+    '-15',
+    process.execPath,
+    program,
+    JSON.stringify(start),
+  ]
   const child = spawn('ip', argv, { stdio: ['ignore', 'pipe', log], detached: true })
   await new Promise<void>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason as Error)
     signal.addEventListener('abort', onAbort, { once: true })
     child.once('error', reject)
-    child.once('exit', code => reject(new LabError(`the relay ended with ${code}; see ${join(labFolder(root, spec.name), 'relay.log')}`)))
+    child.once('exit', code =>
+      reject(new LabError(`the relay ended with ${code}; see ${join(labFolder(root, spec.name), 'relay.log')}`)),
+    )
     child.stdout?.once('data', () => {
       signal.removeEventListener('abort', onAbort)
       resolve()
@@ -116,9 +165,17 @@ async function startRelay(root: string, spec: LabSpec, signal: AbortSignal): Pro
   return { pid, startTime, what: 'relay' }
 }
 
-async function ask(root: string, lab: string, requests: readonly RelayRequest[], signal: AbortSignal): Promise<readonly RelayAnswer[]> {
+async function ask(
+  root: string,
+  lab: string,
+  requests: readonly RelayRequest[],
+  signal: AbortSignal,
+): Promise<readonly RelayAnswer[]> {
   const socket = await connectUnix(relaySocket(root, lab), signal).catch((error: unknown) => {
-    throw new LabError(`the WAN of lab ${lab} does not answer (its relay was ended?); take the lab down and up again: lifeboat lab down --name ${lab}`, { cause: error })
+    throw new LabError(
+      `the WAN of lab ${lab} does not answer (its relay was ended?); take the lab down and up again: lifeboat lab down --name ${lab}`,
+      { cause: error },
+    )
   })
   try {
     const answers: RelayAnswer[] = []

@@ -25,12 +25,19 @@ const isExecutable = (file: string): boolean => {
     return !(error instanceof Error)
   }
 }
-export const findProgram = (name: string): string | undefined => searched().map(folder => join(folder, name)).find(isExecutable)
+export const findProgram = (name: string): string | undefined =>
+  searched()
+    .map(folder => join(folder, name))
+    .find(isExecutable)
 
 /** The kernel guests boot: Debian's cloud kernel, the newest one, else any. */
 export function findKernel(): string | undefined {
   const byVersion = new Intl.Collator('en', { numeric: true }).compare
-  const all = existsSync('/boot') ? readdirSync('/boot').filter(name => name.startsWith('vmlinuz-')).sort(byVersion) : []
+  const all = existsSync('/boot')
+    ? readdirSync('/boot')
+        .filter(name => name.startsWith('vmlinuz-'))
+        .sort(byVersion)
+    : []
   const chosen = all.findLast(name => name.includes('cloud')) ?? all.at(-1)
   return chosen === undefined ? undefined : join('/boot', chosen)
 }

@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../core/units.ts'
 import { ms, printBytes, seconds } from '../core/units.ts'
-import { commandLine, definitionFile, parseDefinition, pidFile, printDefinition } from '../hypervisor/qemu/definition.ts'
+import {
+  commandLine,
+  definitionFile,
+  parseDefinition,
+  pidFile,
+  printDefinition,
+} from '../hypervisor/qemu/definition.ts'
 import { namespaceRemote } from '../remote/namespace.ts'
 import { runOk } from '../remote/remote.ts'
 import type { Clock } from '../time/clock.ts'
@@ -35,7 +41,9 @@ function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage)
   const parameters = [
     'console=ttyS0 quiet rdinit=/init panic=1 nokaslr mitigations=off',
     `lb.fill=${mebi(guest.fill)}`,
-    ...(dirty === undefined ? [] : [`lb.hot=${kibi(dirty.hot)} lb.period=${Math.round(dirty.period)} lb.cold=${kibi(dirty.cold)}`]),
+    ...(dirty === undefined
+      ? []
+      : [`lb.hot=${kibi(dirty.hot)} lb.period=${Math.round(dirty.period)} lb.cold=${kibi(dirty.cold)}`]),
     ...(disk === undefined ? [] : ['lb.disk=1']),
   ]
   return [
@@ -57,7 +65,9 @@ function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage)
     parameters.join(' '),
     '-serial',
     'file:{dir}/serial.log',
-    ...(disk === undefined ? [] : ['-drive', `file=${diskFile(root, spec, guest, '{dir}')},format=raw,if=virtio,cache=none`]),
+    ...(disk === undefined
+      ? []
+      : ['-drive', `file=${diskFile(root, spec, guest, '{dir}')},format=raw,if=virtio,cache=none`]),
   ]
 }
 
@@ -73,9 +83,13 @@ function uuidOf(lab: string, guest: LabGuest): string {
 /** @throws LabError when a socket's path would be too long for the system */
 export function writeDefinition(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage): void {
   const dir = guestFolder(root, spec.name, guest.host, guest.vm)
-  const longest = Math.max(...spec.hosts.map(host => Buffer.byteLength(`${guestFolder(root, spec.name, host.id, guest.vm)}/qmp-2.sock`)))
+  const longest = Math.max(
+    ...spec.hosts.map(host => Buffer.byteLength(`${guestFolder(root, spec.name, host.id, guest.vm)}/qmp-2.sock`)),
+  )
   if (longest > longestSocketPath) {
-    throw new LabError(`${dir}: a socket there would have a path of ${longest} bytes, the system allows ${longestSocketPath}; use shorter names, or another --root`)
+    throw new LabError(
+      `${dir}: a socket there would have a path of ${longest} bytes, the system allows ${longestSocketPath}; use shorter names, or another --root`,
+    )
   }
   mkdirSync(dir, { recursive: true })
   const { disk } = guest
@@ -103,10 +117,20 @@ export function writeDefinition(root: string, spec: LabSpec, guest: LabGuest, im
   writeFileSync(join(dir, definitionFile), printDefinition(whole))
 }
 
-export async function startGuest(root: string, spec: LabSpec, guest: LabGuest, signal: AbortSignal): Promise<KnownProcess> {
+export async function startGuest(
+  root: string,
+  spec: LabSpec,
+  guest: LabGuest,
+  signal: AbortSignal,
+): Promise<KnownProcess> {
   const dir = guestFolder(root, spec.name, guest.host, guest.vm)
   const definition = parseDefinition(readFileSync(join(dir, definitionFile), 'utf8'))
-  await runOk(namespaceRemote(hostNamespace(spec.name, guest.host)), commandLine(definition, dir, 'running'), {}, signal)
+  await runOk(
+    namespaceRemote(hostNamespace(spec.name, guest.host)),
+    commandLine(definition, dir, 'running'),
+    {},
+    signal,
+  )
   const pid = Number(readFileSync(join(dir, pidFile), 'utf8').trim())
   const startTime = startTimeOf(pid)
   if (startTime === undefined) throw new LabError(`${guest.vm} ended at once; see ${join(dir, 'serial.log')}`)
@@ -140,10 +164,12 @@ export async function waitForReady(
     }
     if (waiting.size === 0) return
     if (clock.now() > until) {
-      const tails = [...waiting].map(guest => `${guest.vm}: ${consoleOf(root, spec, guest).split('\n').slice(-4).join(' | ') || 'nothing on its console'}`)
+      const tails = [...waiting].map(
+        guest =>
+          `${guest.vm}: ${consoleOf(root, spec, guest).split('\n').slice(-4).join(' | ') || 'nothing on its console'}`,
+      )
       throw new LabError(`not ready in time:\n  ${tails.join('\n  ')}`)
     }
     await clock.sleep(askEvery, signal)
   }
 }
-

@@ -20,14 +20,18 @@ const reasons: Readonly<Record<string, string>> = {
 export function openAddress(address: QmpAddress, signal: AbortSignal): Promise<Duplex> {
   if (signal.aborted) return Promise.reject(signal.reason)
   return new Promise((resolve, reject) => {
-    const socket = connect(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port, noDelay: true })
+    const socket = connect(
+      address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port, noDelay: true },
+    )
     const onAbort = (): void => {
       socket.destroy()
       reject(signal.reason)
     }
     const onError = (error: NodeJS.ErrnoException): void => {
       signal.removeEventListener('abort', onAbort)
-      reject(new QmpConnectError(`${showAddress(address)}: ${reasons[error.code ?? ''] ?? error.message}`, { cause: error }))
+      reject(
+        new QmpConnectError(`${showAddress(address)}: ${reasons[error.code ?? ''] ?? error.message}`, { cause: error }),
+      )
     }
     signal.addEventListener('abort', onAbort, { once: true })
     socket.once('error', onError)

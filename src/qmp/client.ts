@@ -212,7 +212,8 @@ export class QmpClient {
   async #negotiate(signal: AbortSignal): Promise<void> {
     this.#enter('connecting')
     const greeting = await this.#awaitGreeting(signal)
-    if (greeting.kind !== 'greeting') throw new QmpProtocolError(`${this.#where}: expected a greeting, got ${greeting.kind}`)
+    if (greeting.kind !== 'greeting')
+      throw new QmpProtocolError(`${this.#where}: expected a greeting, got ${greeting.kind}`)
     this.#greeting = parseGreeting(greeting.qmp)
     const wanted = this.#options.capabilities ?? []
     const missing = wanted.filter(capability => !this.capabilities.includes(capability))
@@ -246,7 +247,9 @@ export class QmpClient {
       void this.ended.then(reason => {
         signal.removeEventListener('abort', onAbort)
         reject(
-          reason instanceof QmpProtocolError ? reason : new QmpConnectError(`${this.#where}: ended before the greeting: ${reason.message}`, { cause: reason }),
+          reason instanceof QmpProtocolError
+            ? reason
+            : new QmpConnectError(`${this.#where}: ended before the greeting: ${reason.message}`, { cause: reason }),
         )
       })
     })
@@ -279,7 +282,9 @@ export class QmpClient {
       case 'error': {
         // QEMU could not even read the id: it is no use to go on, nobody knows which command failed.
         if (message.id === undefined) throw new QmpProtocolError(`QEMU did not understand a frame: ${message.desc}`)
-        this.#settle(message.id, pending => pending.reject(new QmpCommandError(pending.command, message.errorClass, message.desc)))
+        this.#settle(message.id, pending =>
+          pending.reject(new QmpCommandError(pending.command, message.errorClass, message.desc)),
+        )
         return
       }
       case 'greeting':

@@ -70,7 +70,9 @@ export class QmpParseError extends QmpError {
   override readonly name = 'QmpParseError'
   readonly command: string
   constructor(command: string, cause: unknown) {
-    super(`${command}: the reply is not understood: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    super(`${command}: the reply is not understood: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    })
     this.command = command
   }
 }

@@ -78,10 +78,15 @@ export function sshRemote(target: SshTarget): Remote {
       insist(await spawnCommand([...ssh, ...destination, 'true'], {}, signal), 'connecting')
       const control = [...ssh, '-O', 'forward', '-L', `${local}:${path}`, ...destination]
       const forwarded = await spawnCommand(control, {}, signal)
-      if (forwarded.code !== 0) throw new HostUnreachable(`${where}: cannot forward ${path}: ${forwarded.stderr.trim()}`)
+      if (forwarded.code !== 0)
+        throw new HostUnreachable(`${where}: cannot forward ${path}: ${forwarded.stderr.trim()}`)
       const socket = await connectUnix(local, signal)
       socket.once('close', () => {
-        void spawnCommand([...ssh, '-O', 'cancel', '-L', `${local}:${path}`, ...destination], {}, AbortSignal.timeout(5_000))
+        void spawnCommand(
+          [...ssh, '-O', 'cancel', '-L', `${local}:${path}`, ...destination],
+          {},
+          AbortSignal.timeout(5_000),
+        )
           .then(() => rm(local, { force: true }))
           .catch(() => undefined) // the master is gone, and its forwards with it
       })

@@ -71,7 +71,12 @@ async function demo(flags: DemoFlags): Promise<ExitCode> {
     const [from, ...to] = spec.sites.map(({ id }) => String(id))
     let code: ExitCode
     try {
-      code = await evacuate({ ...config, clock, hosts }, from ?? '', { to, policy: flags.policy, yes: true, quiet: json })
+      code = await evacuate({ ...config, clock, hosts }, from ?? '', {
+        to,
+        policy: flags.policy,
+        yes: true,
+        quiet: json,
+      })
     } finally {
       await hosts.close()
     }
@@ -106,7 +111,11 @@ function newestReport(stateDir: string): { readonly report: Report } {
 }
 
 /** A guest's ticks may be late by its downtime, by half a period of chance, and by the noise this machine showed at rest. */
-function prove(life: ProofOfLife, noise: number, report: Report): { readonly ok: boolean; readonly lines: readonly string[] } {
+function prove(
+  life: ProofOfLife,
+  noise: number,
+  report: Report,
+): { readonly ok: boolean; readonly lines: readonly string[] } {
   const tolerance = tickPeriod / 2 + noise
   const guests = life.report(Number.POSITIVE_INFINITY)
   const judged = guests.map(guest => judge(guest, report, tolerance))
@@ -115,7 +124,14 @@ function prove(life: ProofOfLife, noise: number, report: Report): { readonly ok:
   const lines = [
     `Proof by the guests' own ticks, one a second, numbered (tolerance ${showTime(tolerance)}: half a period, and ${showTime(noise)} seen at rest):`,
     ...table(
-      [{ title: 'VM' }, { title: 'ticks on' }, { title: 'ticks', align: right }, { title: 'longest gap', align: right }, { title: 'downtime', align: right }, { title: 'verdict' }],
+      [
+        { title: 'VM' },
+        { title: 'ticks on' },
+        { title: 'ticks', align: right },
+        { title: 'longest gap', align: right },
+        { title: 'downtime', align: right },
+        { title: 'verdict' },
+      ],
       judged.map(({ guest, downtime, fine, verdict }) => [
         guest.vm,
         guest.host ?? '–',
@@ -125,7 +141,11 @@ function prove(life: ProofOfLife, noise: number, report: Report): { readonly ok:
         (fine ? paint.good : paint.bad)(verdict),
       ]),
     ),
-    ok ? paint.good(`All ${guests.length} guests went on: no tick missing, none repeated, no gap longer than the downtime.`) : paint.bad('Not every guest went on as it should.'),
+    ok
+      ? paint.good(
+          `All ${guests.length} guests went on: no tick missing, none repeated, no gap longer than the downtime.`,
+        )
+      : paint.bad('Not every guest went on as it should.'),
   ]
   return { ok, lines }
 }

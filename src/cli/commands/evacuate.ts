@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises'
 import type { Command as Program } from 'commander'
 import type { Evacuation } from '../../core/control/evacuation.ts'
 import type { Limits, Observed, Started } from '../../core/control/observed.ts'
+import type { HostId } from '../../core/ids.ts'
 import { showFailure } from '../../core/migration/failure.ts'
 import { isInFlight } from '../../core/migration/migration.ts'
 import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
@@ -59,7 +60,10 @@ that allows it), 4 not all VMs fit, 130 interrupted.`,
     )
     .argument('<site>', 'the endangered site')
     .option('--to <site...>', 'where the VMs go', [])
-    .option('--policy <name>', `who goes when: ${policyNames.join(', ')} (default: from the configuration, else ${defaultPolicy})`)
+    .option(
+      '--policy <name>',
+      `who goes when: ${policyNames.join(', ')} (default: from the configuration, else ${defaultPolicy})`,
+    )
     .option('--max-parallel <n>', 'at most so many migrations at a time, whatever the policy wants')
     .option('--bandwidth <rate>', 'for all migrations together, like 200Mbit/s')
     .option('--yes', 'do not ask')
@@ -67,7 +71,10 @@ that allows it), 4 not all VMs fit, 130 interrupted.`,
     .option('--partial', 'go on although some VMs do not fit anywhere')
     .option('--resume', 'take up an evacuation that was interrupted')
     .option('-o, --output <format>', 'text, json (the report at the end), ndjson (every fact as it happens)')
-    .addHelpText('after', '\nExample:\n  lifeboat evacuate sendai --to osaka --dry-run\n  lifeboat evacuate sendai --to osaka --yes')
+    .addHelpText(
+      'after',
+      '\nExample:\n  lifeboat evacuate sendai --to osaka --dry-run\n  lifeboat evacuate sendai --to osaka --yes',
+    )
     .action(async (site: string, flags: EvacuateFlags, command: Program) => {
       const config = command.optsWithGlobals<{ config?: string }>().config
       process.exitCode = await withFleet(config, fleet => evacuate(fleet, site, flags))
@@ -86,8 +93,15 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   const lock = flags.dryRun === true ? undefined : lockSite(fleet.stateDir, siteNamed(fleet, site))
   try {
     const { snapshot } = await snapshotOf(fleet, signal)
-    for (const { host, why } of snapshot.unreachable) err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
-    const plan = planEvacuation({ snapshot, ...question, policy, slots: Math.min(slots, limits.maxParallel ?? slots), bandwidth: limits.bandwidth })
+    for (const { host, why } of snapshot.unreachable)
+      err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
+    const plan = planEvacuation({
+      snapshot,
+      ...question,
+      policy,
+      slots: Math.min(slots, limits.maxParallel ?? slots),
+      bandwidth: limits.bandwidth,
+    })
     const broken = checkPlan({ snapshot, ...question }, plan)
     if (broken.length > 0) throw new Error(`the plan breaks rules:\n${broken.map(showBrokenRule).join('\n')}`)
     const lines = planLines(plan, snapshot, planBounds(snapshot, question, plan))
@@ -116,7 +130,18 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       by: whoami(),
     }
     const file = journalOf(fleet.stateDir, id)
-    return await conduct(fleet, { lock, journal: createJournal(file), file, id, resumeFrom: undefined, first: started, format, site, unreachable: snapshot.unreachable.length, quiet: flags.quiet === true })
+    return await conduct(fleet, {
+      lock,
+      journal: createJournal(file),
+      file,
+      id,
+      resumeFrom: undefined,
+      first: started,
+      format,
+      site,
+      unreachable: snapshot.unreachable.length,
+      quiet: flags.quiet === true,
+    })
   } finally {
     lock?.release()
   }
@@ -128,7 +153,10 @@ function limitsOf(fleet: Fleet, flags: EvacuateFlags): Limits {
   if (parallel !== undefined && !(Number.isInteger(parallel) && parallel >= 1)) {
     throw usageError(`--max-parallel ${flags.maxParallel}: expected a whole number, 1 or more`)
   }
-  return { maxParallel: parallel, bandwidth: flags.bandwidth === undefined ? policy.bandwidth : parseRate(flags.bandwidth) }
+  return {
+    maxParallel: parallel,
+    bandwidth: flags.bandwidth === undefined ? policy.bandwidth : parseRate(flags.bandwidth),
+  }
 }
 
 const misfits = (plan: Plan) => plan.unplaced.filter(({ failure }) => failure.code === 'no-target')
@@ -146,13 +174,17 @@ function refuseMisfits(plan: Plan, flags: EvacuateFlags): void {
 async function confirm(flags: EvacuateFlags, lines: readonly string[], site: string): Promise<void> {
   if (flags.yes === true) return
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
-    throw new CliError(exitCode.refused, `evacuating ${site} moves running VMs; there is no terminal to ask on. Say --yes to do it, --dry-run to look first.`)
+    throw new CliError(
+      exitCode.refused,
+      `evacuating ${site} moves running VMs; there is no terminal to ask on. Say --yes to do it, --dry-run to look first.`,
+    )
   }
   err(lines.join('\n'))
   const ask = createInterface({ input: process.stdin, output: process.stderr })
   try {
     const answer = await ask.question(`Evacuate ${site} now? [y/N] `)
-    if (!/^y(es)?$/i.test(answer.trim())) throw new CliError(exitCode.refused, 'not confirmed; nothing was moved (--yes does not ask)')
+    if (!/^y(es)?$/i.test(answer.trim()))
+      throw new CliError(exitCode.refused, 'not confirmed; nothing was moved (--yes does not ask)')
   } finally {
     ask.close()
   }
@@ -173,13 +205,20 @@ async function resumeEvacuation(fleet: Fleet, site: string, format: Format): Pro
       }
       if (state.endedAt !== undefined) {
         journal.close()
-        throw usageError(`the last evacuation of ${site} (${evacuation}) has ended; there is nothing to resume. See: lifeboat report ${site}`)
+        throw usageError(
+          `the last evacuation of ${site} (${evacuation}) has ended; there is nothing to resume. See: lifeboat report ${site}`,
+        )
       }
       const clock = realClock(rows.at(-1)?.at)
       const first: Observed = { kind: 'controller-restarted', by: whoami() }
-      return await conduct({ ...fleet, clock }, { lock, journal, file, id: evacuation, resumeFrom: state, first, format, site, unreachable: 0, quiet: false })
+      return await conduct(
+        { ...fleet, clock },
+        { lock, journal, file, id: evacuation, resumeFrom: state, first, format, site, unreachable: 0, quiet: false },
+      )
     }
-    throw usageError(`no evacuation of ${site} to resume in ${fleet.stateDir}; start one: lifeboat evacuate ${site} --to SITE`)
+    throw usageError(
+      `no evacuation of ${site} to resume in ${fleet.stateDir}; start one: lifeboat evacuate ${site} --to SITE`,
+    )
   } finally {
     lock.release()
   }
@@ -218,13 +257,14 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
     handle?.endWhenIdle()
   })
   try {
-    const world = { clock: fleet.clock, journal, hypervisor: fleet.hosts.get }
+    const world = { clock: fleet.clock, journal, hypervisor: (host: HostId) => fleet.hosts.get(host) }
     const result = await runEvacuation(
       world,
       { resumeFrom: run.resumeFrom, first: run.first, onRecorded: (entries, state) => view.show(entries, state) },
       taken => {
         handle = taken
-        if (run.resumeFrom?.intent === 'paused') taken.post({ kind: 'operator', order: 'resume', by: `${whoami()} (--resume)` })
+        if (run.resumeFrom?.intent === 'paused')
+          taken.post({ kind: 'operator', order: 'resume', by: `${whoami()} (--resume)` })
       },
       stop.signal,
     )
@@ -240,10 +280,13 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
 
 function conclude({ state, ending, unwritten }: RunResult, run: Conduct): ExitCode {
   const { format, site, file } = run
-  if (unwritten > 0) err(`warning: ${unwritten} facts could not be written to ${file}: the disk is full. The report below is complete.`)
+  if (unwritten > 0)
+    err(`warning: ${unwritten} facts could not be written to ${file}: the disk is full. The report below is complete.`)
   if (ending === 'detached') {
     const moving = [...state.migrations.values()].filter(isInFlight).map(({ vm }) => vm)
-    err(`Left. ${moving.length === 0 ? 'Nothing was in flight' : `Still in flight, and going on by themselves: ${moving.join(', ')}`}.`)
+    err(
+      `Left. ${moving.length === 0 ? 'Nothing was in flight' : `Still in flight, and going on by themselves: ${moving.join(', ')}`}.`,
+    )
     err(`Take it up again: lifeboat evacuate ${site} --resume`)
     return exitCode.interrupted
   }
@@ -258,7 +301,12 @@ function conclude({ state, ending, unwritten }: RunResult, run: Conduct): ExitCo
 }
 
 /** First Ctrl-C: finish what runs. Second, or SIGTERM: leave. A terminal that goes away changes nothing. */
-function listenForInterrupts(view: LiveView, stop: AbortController, site: string, onFirst: () => void): { release(): void } {
+function listenForInterrupts(
+  view: LiveView,
+  stop: AbortController,
+  site: string,
+  onFirst: () => void,
+): { release(): void } {
   let presses = 0
   const onInterrupt = (): void => {
     presses += 1

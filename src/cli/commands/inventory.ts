@@ -37,7 +37,8 @@ export function addInventory(program: Program): void {
         const text = printInventory(snapshot, `exported by lifeboat on ${new Date().toISOString()}`)
         if (file === undefined) out(text.trimEnd())
         else writeFileSync(file, text)
-        for (const { host, why } of snapshot.unreachable) err(`warning: host ${host} did not answer, its VMs are missing: ${why}`)
+        for (const { host, why } of snapshot.unreachable)
+          err(`warning: host ${host} did not answer, its VMs are missing: ${why}`)
         return snapshot.unreachable.length > 0 ? exitCode.partly : exitCode.asAsked
       })
     })
@@ -71,7 +72,17 @@ function inventoryLines({ snapshot, listings }: Taken): readonly string[] {
   ])
   const counts = snapshot.sites.map(site => `${site.id} ${vmsOfSite(snapshot, site.id).length}`).join(', ')
   return [
-    ...table([{ title: 'SITE' }, { title: 'HOST' }, { title: 'memory', align: right }, { title: 'free', align: right }, { title: 'VMs', align: right }, { title: '' }], hosts),
+    ...table(
+      [
+        { title: 'SITE' },
+        { title: 'HOST' },
+        { title: 'memory', align: right },
+        { title: 'free', align: right },
+        { title: 'VMs', align: right },
+        { title: '' },
+      ],
+      hosts,
+    ),
     '',
     ...(vms.length === 0
       ? ['no VMs']

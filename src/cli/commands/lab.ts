@@ -34,26 +34,40 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
   const named = (command: Program): Program =>
     command.option('--name <name>', 'which lab', defaultName).option('--root <folder>', 'where labs lie', defaultRoot)
 
-  addLabFlags(lab.command('up').summary('bring a lab up').argument('[folder]', 'a scenario folder, instead of the flags'), defaultName)
-    .addHelpText('after', '\nExample:\n  lifeboat lab up --vms 4 --wan 50Mbit/s --rtt 80ms\n  lifeboat --config /var/lib/lifeboat/labs/lab/lifeboat.yaml evacuate a --to b')
+  addLabFlags(
+    lab.command('up').summary('bring a lab up').argument('[folder]', 'a scenario folder, instead of the flags'),
+    defaultName,
+  )
+    .addHelpText(
+      'after',
+      '\nExample:\n  lifeboat lab up --vms 4 --wan 50Mbit/s --rtt 80ms\n  lifeboat --config /var/lib/lifeboat/labs/lab/lifeboat.yaml evacuate a --to b',
+    )
     .action(async (folder: string | undefined, flags: LabFlags) => {
       const spec = folder === undefined ? specFromFlags(flags) : specFromFolder(flags.name, folder)
       await interruptible(signal => labUp(spec, { root: flags.root, clock: realClock(), onProgress: err }, signal))
       const config = configFile(flags.root, flags.name)
       const from = spec.sites.find(site => !site.safe)?.id ?? spec.sites[0]?.id
-      out(`configuration ${config}\ntry:  export LIFEBOAT_CONFIG=${config}\n      lifeboat inventory\n      lifeboat evacuate ${from} --dry-run\nend:  lifeboat lab down --name ${flags.name}`)
+      out(
+        `configuration ${config}\ntry:  export LIFEBOAT_CONFIG=${config}\n      lifeboat inventory\n      lifeboat evacuate ${from} --dry-run\nend:  lifeboat lab down --name ${flags.name}`,
+      )
     })
-  named(lab.command('down').summary('take a lab down, whatever state it is in')).action(async ({ name, root }: Named) => {
-    const { processes, namespaces } = await labDown(root, name, realClock(), AbortSignal.timeout(120_000))
-    out(`lab ${name} is down: ended ${processes} processes, removed ${namespaces} namespaces`)
-  })
+  named(lab.command('down').summary('take a lab down, whatever state it is in')).action(
+    async ({ name, root }: Named) => {
+      const { processes, namespaces } = await labDown(root, name, realClock(), AbortSignal.timeout(120_000))
+      out(`lab ${name} is down: ended ${processes} processes, removed ${namespaces} namespaces`)
+    },
+  )
   named(lab.command('status').summary('show the labs there are, or how one does'))
     .option('-o, --output <format>', 'text or json')
     .action(async ({ name, root, output }: Named & { output?: string }, command: Program) => {
       const asked = command.getOptionValueSource('name') === 'cli'
       if (!asked && !listLabs(root).includes(name)) {
         const labs = listLabs(root)
-        out(labs.length === 0 ? 'no lab is up' : `labs: ${labs.join(', ')}\nlook at one: lifeboat lab status --name ${labs[0]}`)
+        out(
+          labs.length === 0
+            ? 'no lab is up'
+            : `labs: ${labs.join(', ')}\nlook at one: lifeboat lab status --name ${labs[0]}`,
+        )
         return
       }
       await status(root, readRecord(root, name), formatOf(output, ['text', 'json']) === 'json')
@@ -64,23 +78,33 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
     .option('--capacity <rate>', 'like 30Mbit/s, each direction')
     .option('--rtt <time>', 'like 80ms')
     .option('--loss <percent>', 'like 0.5%')
-    .action(async (a: string | undefined, b: string | undefined, flags: Named & { capacity?: string; rtt?: string; loss?: string }) => {
-      const record = readRecord(flags.root, flags.name)
-      const signal = AbortSignal.timeout(10_000)
-      if (a === undefined) return outLines(await wanLines(flags.root, record, signal))
-      if (b === undefined) throw usageError('a link has two ends: lifeboat lab wan A B --capacity 30Mbit/s')
-      const capacity = flags.capacity === undefined ? undefined : parseRate(flags.capacity)
-      if (capacity === 0) throw usageError(`--capacity ${flags.capacity}: cut the link instead: lifeboat lab cut ${a} ${b}`)
-      const change = {
-        ...(capacity === undefined ? {} : { capacity }),
-        ...(flags.rtt === undefined ? {} : { rtt: parseTime(flags.rtt) }),
-        ...(flags.loss === undefined ? {} : { loss: parseFraction(flags.loss) }),
-      }
-      if (Object.keys(change).length === 0) throw usageError('say what to change: --capacity, --rtt, --loss')
-      await changeLink(flags.root, record, linkOf(record, a, b), change, signal)
-      return outLines(await wanLines(flags.root, record, signal))
-    })
-  for (const [verb, cut] of [['cut', true], ['heal', false]] as const) {
+    .action(
+      async (
+        a: string | undefined,
+        b: string | undefined,
+        flags: Named & { capacity?: string; rtt?: string; loss?: string },
+      ) => {
+        const record = readRecord(flags.root, flags.name)
+        const signal = AbortSignal.timeout(10_000)
+        if (a === undefined) return outLines(await wanLines(flags.root, record, signal))
+        if (b === undefined) throw usageError('a link has two ends: lifeboat lab wan A B --capacity 30Mbit/s')
+        const capacity = flags.capacity === undefined ? undefined : parseRate(flags.capacity)
+        if (capacity === 0)
+          throw usageError(`--capacity ${flags.capacity}: cut the link instead: lifeboat lab cut ${a} ${b}`)
+        const change = {
+          ...(capacity === undefined ? {} : { capacity }),
+          ...(flags.rtt === undefined ? {} : { rtt: parseTime(flags.rtt) }),
+          ...(flags.loss === undefined ? {} : { loss: parseFraction(flags.loss) }),
+        }
+        if (Object.keys(change).length === 0) throw usageError('say what to change: --capacity, --rtt, --loss')
+        await changeLink(flags.root, record, linkOf(record, a, b), change, signal)
+        return outLines(await wanLines(flags.root, record, signal))
+      },
+    )
+  for (const [verb, cut] of [
+    ['cut', true],
+    ['heal', false],
+  ] as const) {
     named(lab.command(verb).summary(cut ? 'cut the link between two sites' : 'heal it again'))
       .argument('<a>')
       .argument('<b>')
@@ -98,8 +122,10 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
       const clock = realClock()
       const signal = AbortSignal.timeout(60_000)
       if (what === 'vm') out(`${which}: ended ${await killVm(root, record, vmId(which), clock, signal)} processes`)
-      else if (what === 'host') out(`${which}: down, ${await killHost(root, record, hostId(which), clock, signal)} guests died`)
-      else if (what === 'site') out(`${which}: down, ${await killSite(root, record, siteId(which), clock, signal)} guests died`)
+      else if (what === 'host')
+        out(`${which}: down, ${await killHost(root, record, hostId(which), clock, signal)} guests died`)
+      else if (what === 'site')
+        out(`${which}: down, ${await killSite(root, record, siteId(which), clock, signal)} guests died`)
       else throw usageError(`kill ${what}: expected vm, host or site`)
     })
 }
@@ -130,7 +156,15 @@ async function wanLines(root: string, record: LabRecord, signal: AbortSignal): P
     link.cut ? paint.bad('cut') : '',
   ])
   return table(
-    [{ title: 'LINK' }, { title: 'capacity', align: right }, { title: 'rtt', align: right }, { title: 'loss', align: right }, { title: 'carried', align: right }, { title: 'dropped', align: right }, { title: '' }],
+    [
+      { title: 'LINK' },
+      { title: 'capacity', align: right },
+      { title: 'rtt', align: right },
+      { title: 'loss', align: right },
+      { title: 'carried', align: right },
+      { title: 'dropped', align: right },
+      { title: '' },
+    ],
     rows,
   )
 }
@@ -145,12 +179,21 @@ async function status(root: string, record: LabRecord, json: boolean): Promise<v
     outJson({ name: record.spec.name, state: record.state, wan: record.wan, guests })
     return
   }
-  const wan = await wanLines(root, record, AbortSignal.timeout(5_000)).catch((error: unknown) => [paint.bad(error instanceof Error ? error.message : String(error))])
-  out(`lab ${record.spec.name}: ${record.state === 'up' ? 'up' : 'half made (take it down)'}, WAN by ${record.wan}, configuration ${configFile(root, record.spec.name)}\n`)
+  const wan = await wanLines(root, record, AbortSignal.timeout(5_000)).catch((error: unknown) => [
+    paint.bad(error instanceof Error ? error.message : String(error)),
+  ])
+  out(
+    `lab ${record.spec.name}: ${record.state === 'up' ? 'up' : 'half made (take it down)'}, WAN by ${record.wan}, configuration ${configFile(root, record.spec.name)}\n`,
+  )
   outLines(
     table(
       [{ title: 'VM' }, { title: 'ticks on' }, { title: 'tick', align: 'right' }, { title: 'verdict' }],
-      guests.map(guest => [guest.vm, guest.host ?? '–', String(guest.last), guest.verdict === 'alive' ? paint.good('alive') : paint.bad(guest.verdict)]),
+      guests.map(guest => [
+        guest.vm,
+        guest.host ?? '–',
+        String(guest.last),
+        guest.verdict === 'alive' ? paint.good('alive') : paint.bad(guest.verdict),
+      ]),
     ),
   )
   out('')

@@ -27,8 +27,14 @@ export function addLook(program: Program): void {
     .option('-o, --output <format>', 'text or json')
     .action((site: string | undefined, flags: { output?: string }, command: Program) => {
       const past = pastOf(command, site)
-      if (formatOf(flags.output, ['text', 'json']) === 'json') outJson({ ...reportOf(past.state), ended: past.state.endedAt !== undefined, intent: past.state.intent })
-      else outLines([...frame(past.state, nowFor(past), { columns: process.stdout.columns ?? 160, rows: 10_000 }), '', standing(past)])
+      if (formatOf(flags.output, ['text', 'json']) === 'json')
+        outJson({ ...reportOf(past.state), ended: past.state.endedAt !== undefined, intent: past.state.intent })
+      else
+        outLines([
+          ...frame(past.state, nowFor(past), { columns: process.stdout.columns ?? 160, rows: 10_000 }),
+          '',
+          standing(past),
+        ])
       past.reader.close()
     })
   program
@@ -64,7 +70,8 @@ export function addLook(program: Program): void {
     })
 }
 
-const pastOf = (command: Program, site: string | undefined): Past => findPast(command.optsWithGlobals<{ config?: string }>().config, site)
+const pastOf = (command: Program, site: string | undefined): Past =>
+  findPast(command.optsWithGlobals<{ config?: string }>().config, site)
 
 const lastFact = (past: Past): Instant => past.rows.at(-1)?.at ?? past.state.startedAt
 /** An evacuation that nobody drives any more stands still at its last fact. */
@@ -102,7 +109,9 @@ function explain(past: Past, name: string, json: boolean): void {
   const id = vmId(name)
   const m = past.state.migrations.get(id)
   if (m === undefined) {
-    throw usageError(`evacuation ${past.id} has no VM "${name}"; it has: ${[...past.state.migrations.keys()].slice(0, 20).join(', ')}`)
+    throw usageError(
+      `evacuation ${past.id} has no VM "${name}"; it has: ${[...past.state.migrations.keys()].slice(0, 20).join(', ')}`,
+    )
   }
   const story = past.rows
     .map(row => ({ ...row, commands: row.commands.filter(({ vm }) => vm === id) }))
@@ -126,9 +135,14 @@ function next(past: Past, m: Parameters<typeof reasonOf>[0]): string {
   const site = past.state.started.endangered[0]
   switch (m.phase) {
     case 'queued':
-      return m.notBefore === undefined ? 'next: it is started when its turn comes' : `next: tried again ${showTime(between(past.state.startedAt, m.notBefore))} after the alarm, at the earliest`
+      return m.notBefore === undefined
+        ? 'next: it is started when its turn comes'
+        : `next: tried again ${showTime(between(past.state.startedAt, m.notBefore))} after the alarm, at the earliest`
     case 'uncertain': {
-      const asked = m.whereabouts === undefined ? '' : `\n  source ${m.source}: ${showPresence(m.whereabouts.source)}\n  target ${m.target}: ${showPresence(m.whereabouts.target)}`
+      const asked =
+        m.whereabouts === undefined
+          ? ''
+          : `\n  source ${m.source}: ${showPresence(m.whereabouts.source)}\n  target ${m.target}: ${showPresence(m.whereabouts.target)}`
       return `next: both sides are asked again${asked}\nif you know where it runs: lifeboat resolve ${m.vm} --runs-at source|target --site ${site}`
     }
     case 'landed':

@@ -19,7 +19,9 @@ export function addOrders(program: Program): void {
     program
       .command(order)
       .summary(summaries[order])
-      .description(`${summaries[order]}.\nGoes to the running "lifeboat evacuate" of SITE, or of the newest evacuation.`)
+      .description(
+        `${summaries[order]}.\nGoes to the running "lifeboat evacuate" of SITE, or of the newest evacuation.`,
+      )
       .argument('[site]', 'the site that is being evacuated, or an evacuation id')
       .action(async (site: string | undefined, _flags: object, command: Program) => {
         await give(findRunning(command, site), { order })
@@ -45,7 +47,10 @@ If you say "target", its stopped copy at the source will be ended, if the target
       if (m === undefined) throw usageError(`evacuation ${past.id} has no VM "${vm}"`)
       if (m.phase !== 'uncertain') throw usageError(`${vm} is not uncertain, it is ${m.phase}`)
       if (flags.yes !== true) {
-        throw new CliError(exitCode.refused, `this overrides what lifeboat could not prove: ${m.why}\nLook at both sides first. If you are sure, say --yes.`)
+        throw new CliError(
+          exitCode.refused,
+          `this overrides what lifeboat could not prove: ${m.why}\nLook at both sides first. If you are sure, say --yes.`,
+        )
       }
       await give(past, { order: 'resolve', vm: id, runsAt })
     })
@@ -54,16 +59,19 @@ If you say "target", its stopped copy at the source will be ended, if the target
 function findRunning(command: Program, site: string | undefined): Past {
   const past = findPast(command.optsWithGlobals<{ config?: string }>().config, site)
   past.reader.close()
-  if (past.state.endedAt !== undefined) throw usageError(`evacuation ${past.id} has ended; see: lifeboat report ${past.id}`)
+  if (past.state.endedAt !== undefined)
+    throw usageError(`evacuation ${past.id} has ended; see: lifeboat report ${past.id}`)
   return past
 }
 
 async function give(past: Past, order: Order): Promise<void> {
-  const answer = await sendOrder(past.file, { ...order, by: whoami() }, AbortSignal.timeout(10_000)).catch((error: unknown) => {
-    const site = past.state.started.endangered[0]
-    const hint = `evacuation ${past.id} has no controller running (it was interrupted); take it up with: lifeboat evacuate ${site} --resume`
-    throw new CliError(exitCode.partly, hint, { cause: error })
-  })
+  const answer = await sendOrder(past.file, { ...order, by: whoami() }, AbortSignal.timeout(10_000)).catch(
+    (error: unknown) => {
+      const site = past.state.started.endangered[0]
+      const hint = `evacuation ${past.id} has no controller running (it was interrupted); take it up with: lifeboat evacuate ${site} --resume`
+      throw new CliError(exitCode.partly, hint, { cause: error })
+    },
+  )
   if (!answer.ok) throw new CliError(exitCode.partly, answer.message)
   out(`${past.id}: ${answer.message}`)
 }

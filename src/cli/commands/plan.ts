@@ -30,11 +30,14 @@ export function addPlan(program: Program): void {
         const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
         const { slots } = policyByName(policy)
         const { snapshot } = await snapshotOf(fleet, AbortSignal.timeout(60_000))
-        for (const { host, why } of snapshot.unreachable) err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
+        for (const { host, why } of snapshot.unreachable)
+          err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
         const plan = planEvacuation({ snapshot, ...question, policy, slots, bandwidth: fleet.config.policy.bandwidth })
         if (format === 'json') outJson(plan)
         else outLines(planLines(plan, snapshot, planBounds(snapshot, question, plan)))
-        return plan.unplaced.some(({ failure }) => failure.code === 'no-target') ? exitCode.infeasible : exitCode.asAsked
+        return plan.unplaced.some(({ failure }) => failure.code === 'no-target')
+          ? exitCode.infeasible
+          : exitCode.asAsked
       })
     })
 }

@@ -65,8 +65,16 @@ function headLines(state: Evacuation, all: readonly Migration[], now: Instant): 
   const left = all.filter(m => m.phase === 'given-up').length
   const doubtful = all.filter(m => m.phase === 'uncertain').length
   const sent = all.reduce((total, m) => total + sentBy(m), 0)
-  const rate = all.reduce((total, m) => total + (m.phase === 'pre-copy' || m.phase === 'post-copy' ? (m.progress?.rate ?? 0) : 0), 0)
-  const mood = state.degraded !== undefined ? paint.bad('  NOTHING NEW ADMITTED') : state.intent === 'run' ? '' : paint.warn(`  ${state.intent.toUpperCase()}`)
+  const rate = all.reduce(
+    (total, m) => total + (m.phase === 'pre-copy' || m.phase === 'post-copy' ? (m.progress?.rate ?? 0) : 0),
+    0,
+  )
+  const mood =
+    state.degraded !== undefined
+      ? paint.bad('  NOTHING NEW ADMITTED')
+      : state.intent === 'run'
+        ? ''
+        : paint.warn(`  ${state.intent.toUpperCase()}`)
   const capacity = capacityOf(state)
   const link = `link ${showRate(rate)}${capacity === undefined ? '' : ` of ${showRate(capacity)}`}`
   const title = `Evacuating ${paint.strong(started.endangered.join(', '))} to ${paint.strong(started.targets.join(', '))}`
@@ -91,8 +99,12 @@ const sentBy = (m: Migration): number => {
 /** Of the paths in use now, or of the first planned one. */
 function capacityOf(state: Evacuation): number | undefined {
   const { snapshot } = state.started
-  const some = [...state.migrations.values()].find(m => isMoving(m)) ?? [...state.migrations.values()].find(m => m.phase === 'landed')
-  return some === undefined || !('target' in some) ? undefined : pathBetween(snapshot, some.source, some.target)?.capacity
+  const some =
+    [...state.migrations.values()].find(m => isMoving(m)) ??
+    [...state.migrations.values()].find(m => m.phase === 'landed')
+  return some === undefined || !('target' in some)
+    ? undefined
+    : pathBetween(snapshot, some.source, some.target)?.capacity
 }
 
 const barWidth = 16
@@ -119,7 +131,15 @@ function row(state: Evacuation, m: Migration): readonly string[] {
     case 'given-up':
       return [name, paint.bad(outcomeOf(m)), '', '', '', '', paint.bad(reasonOf(m) ?? '')]
     case 'queued':
-      return [name, paint.dim(m.attempts > 0 ? `queued, attempt ${m.attempts + 1}` : 'queued'), '', '', '', '', paint.dim(String(state.planned.get(m.vm) ?? ''))]
+      return [
+        name,
+        paint.dim(m.attempts > 0 ? `queued, attempt ${m.attempts + 1}` : 'queued'),
+        '',
+        '',
+        '',
+        '',
+        paint.dim(String(state.planned.get(m.vm) ?? '')),
+      ]
     case 'preparing':
       return [name, m.ready ? 'ready' : 'preparing', '', '', '', '', String(m.target)]
     case 'uncertain':
@@ -131,7 +151,10 @@ function row(state: Evacuation, m: Migration): readonly string[] {
   }
 }
 
-function movingRow(name: string, m: Extract<Migration, { phase: 'pre-copy' | 'switchover' | 'post-copy' }>): readonly string[] {
+function movingRow(
+  name: string,
+  m: Extract<Migration, { phase: 'pre-copy' | 'switchover' | 'post-copy' }>,
+): readonly string[] {
   const { progress } = m
   const calledBack = m.phase === 'pre-copy' && m.cancelling !== undefined
   const label = calledBack ? paint.warn('calling back') : m.phase
@@ -142,5 +165,13 @@ function movingRow(name: string, m: Extract<Migration, { phase: 'pre-copy' | 'sw
   const net = progress.rate - (progress.dirtyRate ?? 0)
   const eta = m.phase !== 'switchover' && net > 0 ? showTime((progress.remaining / net) * 1000) : ''
   const dirty = progress.dirtyRate === undefined ? '' : ` / ${showRate(progress.dirtyRate)}`
-  return [name, `${label}${round}`, bar(share), showBytes(progress.remaining), `${showRate(progress.rate)}${dirty}`, eta, String(m.target)]
+  return [
+    name,
+    `${label}${round}`,
+    bar(share),
+    showBytes(progress.remaining),
+    `${showRate(progress.rate)}${dirty}`,
+    eta,
+    String(m.target),
+  ]
 }

@@ -6,7 +6,7 @@ export interface Column {
   readonly align?: 'left' | 'right'
 }
 
-export const widthOf = (text: string): number => [...stripVTControlCharacters(text)].length
+export const widthOf = (text: string): number => Array.from(stripVTControlCharacters(text)).length
 
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): readonly string[] {
   const widths = columns.map(({ title }, at) => Math.max(widthOf(title), ...rows.map(row => widthOf(row[at] ?? ''))))
@@ -24,4 +24,8 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
 
 /** Cuts what does not fit, with an ellipsis, and keeps escape sequences whole by dropping them from a line that is cut. */
 export const fit = (text: string, width: number): string =>
-  widthOf(text) <= width ? text : `${[...stripVTControlCharacters(text)].slice(0, Math.max(0, width - 1)).join('')}…`
+  widthOf(text) <= width
+    ? text
+    : `${Array.from(stripVTControlCharacters(text))
+        .slice(0, Math.max(0, width - 1))
+        .join('')}…`

@@ -100,7 +100,8 @@ export function stopAdmitting(state: Evacuation, why: string): Decision {
   let next = state
   const commands: Command[] = []
   for (const m of state.migrations.values()) {
-    if (m.phase === 'preparing' && m.ready) commands.push({ kind: 'roll-back', ...routeOf(m), failure: { code: 'cancelled', detail: why } })
+    if (m.phase === 'preparing' && m.ready)
+      commands.push({ kind: 'roll-back', ...routeOf(m), failure: { code: 'cancelled', detail: why } })
     if (m.phase !== 'queued') continue
     const failure = m.lastFailure ?? { code: 'cancelled', detail: why }
     next = withMigration(next, {

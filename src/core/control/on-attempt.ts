@@ -109,8 +109,12 @@ export function onPostCopyBroke(state: Evacuation, m: InFlight): Decision {
 
 /** The source gave up sending. The target must be taken down before the VM counts as home. */
 export function onBroke(state: Evacuation, m: InFlight, failure: MigrationFailure, now: Instant): Decision {
-  if (m.phase === 'post-copy' || m.phase === 'uncertain') return doubt(state, m, `the migration broke: ${showFailure(failure)}`, now)
-  const cause = m.phase === 'pre-copy' && m.cancelling !== undefined ? ({ code: 'cancelled', detail: m.cancelling } as const) : failure
+  if (m.phase === 'post-copy' || m.phase === 'uncertain')
+    return doubt(state, m, `the migration broke: ${showFailure(failure)}`, now)
+  const cause =
+    m.phase === 'pre-copy' && m.cancelling !== undefined
+      ? ({ code: 'cancelled', detail: m.cancelling } as const)
+      : failure
   return { state, commands: [{ kind: 'roll-back', ...routeOf(m), failure: cause }] }
 }
 
@@ -204,7 +208,10 @@ export function onWhereabouts(
       return onFailed(state, asked, failure, now)
     }
     case 'roll-back':
-      return { state: withMigration(state, asked), commands: [{ kind: 'roll-back', ...route, failure: { code: 'path-lost', detail: m.why } }] }
+      return {
+        state: withMigration(state, asked),
+        commands: [{ kind: 'roll-back', ...route, failure: { code: 'path-lost', detail: m.why } }],
+      }
     case 'finish': {
       const { why: _why, whereabouts: _w, askAgainAt: _a, asked: _n, ...moving } = asked
       return {
@@ -216,12 +223,7 @@ export function onWhereabouts(
     case 'follow':
       return resumeFollowing(state, asked, verdict.verdict === 'recover' ? 'broken' : verdict.as, now)
     case 'landed':
-      return landed(
-        state,
-        asked,
-        { downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined },
-        now,
-      )
+      return landed(state, asked, { downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined }, now)
   }
 }
 

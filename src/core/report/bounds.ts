@@ -68,7 +68,11 @@ export function boundsOf(question: BoundsQuestion, leaving: readonly MustLeave[]
 }
 
 /** The bounds of a plan, before anything moved: what its VMs are thought to need. */
-export function planBounds(snapshot: Snapshot, question: Pick<BoundsQuestion, 'endangered' | 'targets'>, plan: Plan): Bounds {
+export function planBounds(
+  snapshot: Snapshot,
+  question: Pick<BoundsQuestion, 'endangered' | 'targets'>,
+  plan: Plan,
+): Bounds {
   const used = new Map(snapshot.vms.map(vm => [vm.id, vm.used]))
   const leaving = plan.moves.map(({ vm, source }) => ({ source, needed: used.get(vm) ?? bytes(0) }))
   return boundsOf({ ...question, snapshot, deadline: snapshot.deadline }, leaving)

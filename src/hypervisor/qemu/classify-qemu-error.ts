@@ -5,7 +5,8 @@ import { QmpCommandError } from '../../qmp/public.ts'
 import { CommandFailed, CommandUnavailable, HostUnreachable } from '../../remote/remote.ts'
 
 const outOfMemory = /cannot set up guest memory|cannot allocate memory|out of memory/i
-const pathTrouble = /connection (refused|reset|timed out)|no route to host|network is unreachable|broken pipe|failed to connect|unable to (read|write)/i
+const pathTrouble =
+  /connection (refused|reset|timed out)|no route to host|network is unreachable|broken pipe|failed to connect|unable to (read|write)/i
 
 /** While a target is made ready. */
 export function targetFailure(vm: VmId, error: unknown): unknown {
@@ -14,8 +15,10 @@ export function targetFailure(vm: VmId, error: unknown): unknown {
   if (error instanceof MigrationError) return error
   if (error instanceof HostUnreachable) return make('target-unreachable')
   if (error instanceof CommandUnavailable) return make('target-refused')
-  if (error instanceof CommandFailed) return make(outOfMemory.test(error.message) ? 'target-out-of-memory' : 'target-refused')
-  if (error instanceof QmpCommandError) return make(/address already in use/i.test(error.desc) ? 'no-free-port' : 'target-refused')
+  if (error instanceof CommandFailed)
+    return make(outOfMemory.test(error.message) ? 'target-out-of-memory' : 'target-refused')
+  if (error instanceof QmpCommandError)
+    return make(/address already in use/i.test(error.desc) ? 'no-free-port' : 'target-refused')
   return error
 }
 

@@ -26,6 +26,10 @@ export const startParametersOf = (options: StartOptions) =>
 /** @param to a rate given as `undefined` lifts the limit; one not given is left alone */
 export const parametersOf = (to: Adjustment) => ({
   ...('rate' in to ? { 'max-bandwidth': to.rate === undefined ? unlimited : Math.max(1, Math.floor(to.rate)) } : {}),
-  ...(to.downtimeLimit === undefined ? {} : { 'downtime-limit': Math.min(longestDowntime, Math.round(to.downtimeLimit)) }),
-  ...(to.throttle === undefined ? {} : { 'max-cpu-throttle': Math.min(99, Math.max(1, Math.round(to.throttle * 100))) }),
+  ...(to.downtimeLimit === undefined
+    ? {}
+    : { 'downtime-limit': Math.min(longestDowntime, Math.round(to.downtimeLimit)) }),
+  ...(to.throttle === undefined
+    ? {}
+    : { 'max-cpu-throttle': Math.min(99, Math.max(1, Math.round(to.throttle * 100))) }),
 })

@@ -11,11 +11,27 @@ import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
 import { type Bytes, bytes, bytesPerSecond, type BytesPerSecond, type Milliseconds, ms } from '../../core/units.ts'
-import { ignoreReply, parseQueryDirtyRate, parseQueryMigrate, parseQueryStatus, type QmpClient } from '../../qmp/public.ts'
+import {
+  ignoreReply,
+  parseQueryDirtyRate,
+  parseQueryMigrate,
+  parseQueryStatus,
+  type QmpClient,
+} from '../../qmp/public.ts'
 import { HostUnreachable, type Remote, runOk } from '../../remote/remote.ts'
 import type { Clock } from '../../time/clock.ts'
 import { poll, withDeadline } from '../../time/with-deadline.ts'
-import type { Adjustment, Capabilities, Change, Definition, HostFacts, Hypervisor, Landing, Listing, Sample } from '../hypervisor.ts'
+import type {
+  Adjustment,
+  Capabilities,
+  Change,
+  Definition,
+  HostFacts,
+  Hypervisor,
+  Landing,
+  Listing,
+  Sample,
+} from '../hypervisor.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure, targetFailure } from './classify-qemu-error.ts'
 import { commandLine, monitorSockets, parseDefinition, printDefinition, type QemuDefinition } from './definition.ts'
@@ -72,7 +88,8 @@ export class QemuHost implements Hypervisor {
     const { remote, memory } = this.#options
     const info = await runOk(remote, ['cat', '/proc/meminfo'], {}, signal)
     const total = /^MemTotal:\s+(\d+) kB/m.exec(info)?.[1]
-    if (memory === undefined && total === undefined) throw new HostUnreachable(`${remote.where}: /proc/meminfo says nothing of MemTotal`)
+    if (memory === undefined && total === undefined)
+      throw new HostUnreachable(`${remote.where}: /proc/meminfo says nothing of MemTotal`)
     const version = await remote.run(['qemu-system-x86_64', '--version'], {}, signal)
     return {
       memory: memory ?? bytes(Number(total) * 1024),
@@ -134,7 +151,8 @@ export class QemuHost implements Hypervisor {
   async #presenceWithoutMonitor(vm: VmId, cause: unknown, signal: AbortSignal): Promise<Presence> {
     const why = cause instanceof Error ? cause.message : String(cause)
     try {
-      if (await this.#folder.isAlive(vm, signal)) return { state: 'unreachable', detail: `its process lives, its monitor does not answer: ${why}` }
+      if (await this.#folder.isAlive(vm, signal))
+        return { state: 'unreachable', detail: `its process lives, its monitor does not answer: ${why}` }
       return { state: 'absent', detail: 'no process' }
     } catch (error) {
       signal.throwIfAborted()
@@ -161,7 +179,12 @@ export class QemuHost implements Hypervisor {
   async measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond> {
     const client = await this.#monitor(vm, signal)
     const wholeSeconds = Math.max(1, Math.round(span / 1000)) // qapi: calc-time is in seconds, 1 to 60
-    await client.execute('calc-dirty-rate', { 'calc-time': Math.min(60, wholeSeconds), 'sample-pages': samplePages }, ignoreReply, signal)
+    await client.execute(
+      'calc-dirty-rate',
+      { 'calc-time': Math.min(60, wholeSeconds), 'sample-pages': samplePages },
+      ignoreReply,
+      signal,
+    )
     return poll(this.#options.clock, ms(200), signal, async inner => {
       const { status, rate } = await client.execute('query-dirty-rate', {}, parseQueryDirtyRate, inner)
       return status === 'measured' ? rate : undefined
@@ -170,7 +193,8 @@ export class QemuHost implements Hypervisor {
 
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     const entry = await this.#folder.read(vm, signal)
-    if (entry === undefined) throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no definition of it` })
+    if (entry === undefined)
+      throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no definition of it` })
     return { driver: this.driver, vm, text: printDefinition(entry.definition) }
   }
 
@@ -178,7 +202,12 @@ export class QemuHost implements Hypervisor {
     try {
       const client = await this.#monitor(vm, signal)
       await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
-      await client.execute('migrate-set-parameters', { ...startParametersOf(options), ...parametersOf(tuning) }, ignoreReply, signal)
+      await client.execute(
+        'migrate-set-parameters',
+        { ...startParametersOf(options), ...parametersOf(tuning) },
+        ignoreReply,
+        signal,
+      )
       await client.execute('migrate', { uri: to.uri }, ignoreReply, signal)
     } catch (error) {
       throw sourceFailure(vm, error)
@@ -197,7 +226,8 @@ export class QemuHost implements Hypervisor {
   async *signals(vm: VmId, signal: AbortSignal): AsyncIterable<'changed'> {
     const client = await this.#monitor(vm, signal)
     for await (const event of client.events(signal)) {
-      if (event.name === 'MIGRATION' || event.name === 'STOP' || event.name === 'RESUME' || event.name === 'SHUTDOWN') yield 'changed'
+      if (event.name === 'MIGRATION' || event.name === 'STOP' || event.name === 'RESUME' || event.name === 'SHUTDOWN')
+        yield 'changed'
     }
     yield 'changed'
   }
@@ -252,7 +282,8 @@ export class QemuHost implements Hypervisor {
       const client = await this.#monitor(vm, signal)
       await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
       const parameters = startParametersOf(options)
-      if (Object.keys(parameters).length > 0) await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
+      if (Object.keys(parameters).length > 0)
+        await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
       return await this.#listen(vm, 'migrate-incoming', signal)
     } catch (error) {
       throw targetFailure(vm, error)

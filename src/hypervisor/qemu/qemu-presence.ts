@@ -10,7 +10,14 @@ export interface QemuState {
   readonly arriving: boolean
 }
 
-const sendingStatuses: ReadonlySet<string> = new Set(['setup', 'wait-unplug', 'active', 'cancelling', 'pre-switchover', 'device'])
+const sendingStatuses: ReadonlySet<string> = new Set([
+  'setup',
+  'wait-unplug',
+  'active',
+  'cancelling',
+  'pre-switchover',
+  'device',
+])
 
 export function presenceOf({ runState, migration, arriving }: QemuState): Presence {
   if (migration.startsWith('postcopy-')) return { state: 'split', broken: migration === 'postcopy-paused' }
@@ -25,6 +32,8 @@ export function presenceOf({ runState, migration, arriving }: QemuState): Presen
       return { state: 'paused', as: 'leaving', detail: runState }
     default:
       if (!arriving) return { state: 'paused', as: 'home', detail: runState }
-      return migration === 'completed' ? { state: 'paused', as: 'ready', detail: 'arrived whole' } : { state: 'incoming' }
+      return migration === 'completed'
+        ? { state: 'paused', as: 'ready', detail: 'arrived whole' }
+        : { state: 'incoming' }
   }
 }

@@ -10,7 +10,14 @@ import { z } from 'zod'
 import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import { type Remote, runOk } from '../../remote/remote.ts'
-import { arrivingFile, definitionFile, parseDefinition, pidFile, type QemuDefinition, tombstoneFile } from './definition.ts'
+import {
+  arrivingFile,
+  definitionFile,
+  parseDefinition,
+  pidFile,
+  type QemuDefinition,
+  tombstoneFile,
+} from './definition.ts'
 
 export interface FolderEntry {
   readonly definition: QemuDefinition
@@ -57,8 +64,15 @@ export class VmFolder {
   }
 
   /** @throws HostUnreachable */
-  async list(signal: AbortSignal): Promise<{ readonly entries: readonly FolderEntry[]; readonly bad: readonly BadDefinition[] }> {
-    const text = await runOk(this.#remote, ['sh', '-c', listScript, 'sh', this.#path], { maxOutput: 64 * 1_048_576 }, signal)
+  async list(
+    signal: AbortSignal,
+  ): Promise<{ readonly entries: readonly FolderEntry[]; readonly bad: readonly BadDefinition[] }> {
+    const text = await runOk(
+      this.#remote,
+      ['sh', '-c', listScript, 'sh', this.#path],
+      { maxOutput: 64 * 1_048_576 },
+      signal,
+    )
     const entries: FolderEntry[] = []
     const bad: BadDefinition[] = []
     for (const line of text.split('\n')) {
@@ -85,14 +99,23 @@ export class VmFolder {
       const definition = parseDefinition(rest.join('\n'))
       return { definition, as: file === definitionFile ? 'living' : 'arriving', alive: await this.isAlive(vm, signal) }
     } catch (error) {
-      throw new MigrationError(vm, { code: 'source-refused', detail: `${dir}/${file}: ${explain(error)}` }, { cause: error })
+      throw new MigrationError(
+        vm,
+        { code: 'source-refused', detail: `${dir}/${file}: ${explain(error)}` },
+        { cause: error },
+      )
     }
   }
 
   /** Whether a QEMU process of this VM exists on this host. @throws HostUnreachable when that cannot be said */
   async isAlive(vm: VmId, signal: AbortSignal): Promise<boolean> {
     // The bracket keeps the pattern from matching a shell that carries it on its own command line.
-    const argv = ['pgrep', '-f', '--', `-pidfil[e] ${this.dirOf(vm).replaceAll(/[.+*?()[\]{}|^$\\]/g, '[$&]')}/${pidFile} `]
+    const argv = [
+      'pgrep',
+      '-f',
+      '--',
+      `-pidfil[e] ${this.dirOf(vm).replaceAll(/[.+*?()[\]{}|^$\\]/g, '[$&]')}/${pidFile} `,
+    ]
     const { code, stderr } = await this.#remote.run(argv, {}, signal)
     if (code > 1) throw new Error(`pgrep on ${this.#remote.where} ended with ${code}: ${stderr.trim()}`)
     return code === 0

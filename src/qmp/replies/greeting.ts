@@ -18,7 +18,10 @@ const greetingSchema = z.object({
 })
 
 /** @throws ZodError */
-export function parseGreeting(raw: unknown): { readonly version: QmpVersion; readonly capabilities: readonly string[] } {
+export function parseGreeting(raw: unknown): {
+  readonly version: QmpVersion
+  readonly capabilities: readonly string[]
+} {
   const { version, capabilities } = greetingSchema.parse(raw)
   return { version: { ...version.qemu, package: version.package }, capabilities }
 }
