@@ -7,7 +7,8 @@ import type { LabRecord } from './lab-record.ts'
 import { type LabLink, linkBetween } from './lab-spec.ts'
 import { batchIn, namespacesOf, numbered, removeNamespaces } from './network.ts'
 import { endProcesses, processesNaming } from './processes.ts'
-import { type LinkChange, type LinkStats, wanOf } from './wan.ts'
+import { wanOf } from './choose-wan.ts'
+import type { LinkChange, LinkStats } from './wan.ts'
 
 /** @throws LabError for a pair of sites that this lab does not have */
 export function linkOf(record: LabRecord, a: string, b: string): LabLink {

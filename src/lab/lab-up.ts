@@ -14,7 +14,8 @@ import { insistOnSpec, type LabGuest, type LabSpec } from './lab-spec.ts'
 import { makeNetwork } from './network.ts'
 import { insistOnRequirements } from './requirements.ts'
 import { bootsAtOnce, startGuest, waitForReady, writeDefinition } from './start-guests.ts'
-import { bestWan, wanOf, type WanKind } from './wan.ts'
+import { bestWan, wanOf } from './choose-wan.ts'
+import type { WanKind } from './wan.ts'
 
 export interface LabUpOptions {
   /** The folder in which labs lie, each in its own. */

@@ -1,9 +1,6 @@
-/** The WAN of a lab behind one interface: netem where the kernel has it, else the relay. */
+/** The WAN of a lab, as one interface. Drivers: netem-wan.ts, relay-wan.ts; choose-wan.ts picks one. */
 import type { LabLink, LabSpec } from './lab-spec.ts'
-import { localRemote } from '../remote/local.ts'
 import type { KnownProcess } from './lab-record.ts'
-import { netemWan } from './netem-wan.ts'
-import { relayWan } from './relay-wan.ts'
 
 /** What can be changed on a link in flight; both directions alike. */
 export type LinkChange = Partial<Pick<LabLink, 'capacity' | 'rtt' | 'loss'>> & { readonly cut?: boolean }
@@ -33,12 +30,3 @@ export interface Wan {
 }
 
 export type WanKind = 'netem' | 'relay'
-
-export const wanOf = (kind: WanKind, root: string): Wan => (kind === 'netem' ? netemWan() : relayWan(root))
-
-/** Tried in a namespace of its own, for the kernel's word alone counts. */
-export async function bestWan(lab: string, signal: AbortSignal): Promise<WanKind> {
-  const scratch = `lb-${lab}-probe`
-  const script = `ip netns add ${scratch} && ip -n ${scratch} link set lo up && tc -n ${scratch} qdisc add dev lo root netem delay 1ms; code=$?; ip netns del ${scratch}; exit $code`
-  return (await localRemote.run(['sh', '-c', script], {}, signal)).code === 0 ? 'netem' : 'relay'
-}
