@@ -1,0 +1,278 @@
+/**
+ * The contract of the port `Hypervisor`, as a suite every driver passes: `contract('qemu', harness)` is all it takes to join.
+ * It moves one real (or simulated) guest to and fro and asks, at every step, what both sides say.
+ */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { type VmId, vmId } from '../core/ids.ts'
+import { MigrationError } from '../core/migration/failure.ts'
+import { plainStart, type StartOptions } from '../core/migration/start-options.ts'
+import { bytesPerSecond, mebibytes, ms, seconds } from '../core/units.ts'
+import type { Clock } from '../time/clock.ts'
+import { poll } from '../time/with-deadline.ts'
+import { finish, retire, rollBack, runSplit, type Sides, whereIs } from './hand-over.ts'
+import type { Hypervisor, MigrationStatus, Sample } from './hypervisor.ts'
+import { NotProven, proveGone, proveRunning } from './prove.ts'
+
+/** Two hosts, a guest on one of them, and what can be done to the line between them. */
+export interface ContractWorld {
+  readonly home: Hypervisor
+  readonly away: Hypervisor
+  readonly vm: VmId
+  readonly clock: Clock
+  /** Ends every connection of running migrations at once, as a router that lost its state does; undefined where this cannot be done. */
+  readonly breakConnections: (() => Promise<void>) | undefined
+  /** Lets somebody else have the first migration port of `away`; returns how to give it back. */
+  readonly takeFirstPort: (() => Promise<() => Promise<void>>) | undefined
+  /** @returns whether the guest is seen alive by its own word, at most once each moment */
+  guestLives(): Promise<boolean>
+  down(): Promise<void>
+}
+
+export interface ContractHarness {
+  /** Why the suite cannot run here, in words. */
+  readonly skip: string | undefined
+  up(): Promise<ContractWorld>
+}
+
+const patience = 60_000
+const askEvery = ms(20)
+const slow = mebibytes(1)
+
+export function contract(driver: string, harness: ContractHarness): void {
+  describe(`contract of the hypervisor port: ${driver}`, { skip: harness.skip ?? false }, () => {
+    let world: ContractWorld
+    /** Where the guest is now. */
+    let sides: Sides
+    const signal = (): AbortSignal => AbortSignal.timeout(patience)
+
+    before(async () => {
+      world = await harness.up()
+      sides = { source: world.home, target: world.away }
+    })
+    after(async () => {
+      await world?.down()
+    })
+
+    const swap = (): void => {
+      sides = { source: sides.target, target: sides.source }
+    }
+    const untilStatus = (wanted: readonly MigrationStatus[]): Promise<Sample> =>
+      poll(world.clock, askEvery, signal(), async inner => {
+        const sample = await sides.source.sample(world.vm, inner)
+        return wanted.includes(sample.status) ? sample : undefined
+      })
+    const send = async (options: StartOptions, rate: number | undefined): Promise<void> => {
+      const definition = await sides.source.definition(world.vm, signal())
+      const landing = await sides.target.prepare(definition, options, signal())
+      const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
+      await sides.source.migrate(world.vm, landing, tuning, options, signal())
+    }
+    const states = async (): Promise<string> => {
+      const { source, target } = await whereIs(sides, world.vm, signal())
+      return `${source.state} / ${target.state}`
+    }
+
+    test('says what a host has, and who lives there', async () => {
+      const facts = await world.home.facts(signal())
+      assert.ok(facts.memory > 0)
+      assert.notEqual(facts.version, 'unknown')
+      const listed = await world.home.list(signal())
+      assert.deepEqual(
+        listed.map(({ vm, presence }) => [vm.id, presence.state]),
+        [[world.vm, 'running']],
+      )
+      assert.deepEqual(await world.away.list(signal()), [])
+    })
+
+    test('watches: first what is there, then what changes', async () => {
+      const stop = new AbortController()
+      const changes = world.home.watch(AbortSignal.any([stop.signal, signal()]))[Symbol.asyncIterator]()
+      const first = await changes.next()
+      assert.ok(first.done !== true && first.value.kind === 'appeared')
+      assert.equal(first.value.listing.vm.id, world.vm)
+      stop.abort()
+    })
+
+    test('answers for a VM that exists, and for one that does not', async () => {
+      assert.deepEqual(await world.home.presence(world.vm, signal()), { state: 'running', migrating: false })
+      assert.equal((await world.away.presence(world.vm, signal())).state, 'absent')
+      assert.equal((await world.away.presence(vmId('nobody'), signal())).state, 'absent')
+      await assert.rejects(world.home.definition(vmId('nobody'), signal()), MigrationError)
+    })
+
+    test('measures how fast a guest writes', async () => {
+      const rate = await world.home.measureDirtyRate(world.vm, seconds(1), signal())
+      assert.ok(rate > 0, `a guest with a hot set was measured at ${rate} B/s`)
+    })
+
+    test('a target that listens has never run, and can be taken away', async () => {
+      const definition = await sides.source.definition(world.vm, signal())
+      await sides.target.prepare(definition, plainStart, signal())
+      assert.equal(await states(), 'running / incoming')
+      await assert.rejects(proveRunning(sides.target, world.vm, signal()), NotProven)
+      await sides.target.discard(world.vm, signal())
+      await sides.target.discard(world.vm, signal())
+      assert.equal(await states(), 'running / absent')
+    })
+
+    test('what an earlier attempt left at the target is no hindrance', async () => {
+      const definition = await sides.source.definition(world.vm, signal())
+      await sides.target.prepare(definition, plainStart, signal())
+      await sides.target.prepare(definition, plainStart, signal())
+      await sides.target.discard(world.vm, signal())
+      assert.equal(await states(), 'running / absent')
+    })
+
+    test('a guest that lives on a host is in the way of another of its name', async () => {
+      const definition = await sides.source.definition(world.vm, signal())
+      await assert.rejects(sides.source.prepare(definition, plainStart, signal()), (error: unknown) => {
+        assert.ok(error instanceof MigrationError)
+        assert.equal(error.failure.code, 'target-refused')
+        return true
+      })
+      assert.equal(await states(), 'running / absent')
+    })
+
+    test('a host never ends a guest that runs there as if it were a leftover', async () => {
+      await assert.rejects(sides.source.discard(world.vm, signal()), MigrationError)
+      assert.equal(await states(), 'running / absent')
+    })
+
+    test('sends at the rate it is told, can be told another, and can be called back', async () => {
+      await send(plainStart, slow)
+      await untilStatus(['active'])
+      assert.equal(await states(), 'running / incoming')
+      await world.clock.sleep(ms(1_000), signal())
+      const capped = await sides.source.sample(world.vm, signal())
+      assert.ok(capped.sent < 8 * slow, `${capped.sent} bytes in a second at a cap of ${slow} B/s`)
+      assert.ok(capped.remaining > 0)
+      assert.ok(capped.total >= capped.remaining)
+      if (sides.source.capabilities.inFlight.rate) {
+        await sides.source.adjust(world.vm, { rate: bytesPerSecond(4 * slow) }, signal())
+        await world.clock.sleep(ms(1_500), signal())
+        const faster = await sides.source.sample(world.vm, signal())
+        assert.ok(
+          faster.sent - capped.sent > 2.5 * slow,
+          `${faster.sent - capped.sent} bytes in 1.5 s at a cap of ${4 * slow} B/s`,
+        )
+      }
+      await sides.source.cancel(world.vm, signal())
+      await untilStatus(['cancelled', 'failed'])
+      await rollBack(sides, world.vm, signal())
+      assert.equal(await states(), 'running / absent')
+      assert.ok(await world.guestLives())
+    })
+
+    test('says something changed when it does', async () => {
+      const stop = new AbortController()
+      const rings = sides.source.signals(world.vm, AbortSignal.any([stop.signal, signal()]))[Symbol.asyncIterator]()
+      const ring = rings.next()
+      await send(plainStart, slow)
+      assert.deepEqual(await ring, { done: false, value: 'changed' })
+      stop.abort()
+      await sides.source.cancel(world.vm, signal())
+      await untilStatus(['cancelled', 'failed'])
+      await rollBack(sides, world.vm, signal())
+    })
+
+    test('arrived whole, it runs nowhere until it is told to, and can still go home', async () => {
+      await send(plainStart, undefined)
+      await untilStatus(['completed'])
+      const where = await poll(world.clock, askEvery, signal(), async inner => {
+        const seen = await whereIs(sides, world.vm, inner)
+        return seen.target.state === 'paused' ? seen : undefined
+      })
+      assert.deepEqual(
+        [where.source.state === 'paused' && where.source.as, where.target.state === 'paused' && where.target.as],
+        ['left', 'ready'],
+      )
+      await assert.rejects(retire(sides, world.vm, signal()), NotProven)
+      await rollBack(sides, world.vm, signal())
+      assert.equal(await states(), 'running / absent')
+      assert.ok(await world.guestLives())
+    })
+
+    test('moves: runs at the target, and only then is the source ended', async () => {
+      await send(plainStart, undefined)
+      const last = await untilStatus(['completed'])
+      assert.ok(last.sent > 0)
+      await finish(sides, world.vm, world.clock, signal())
+      assert.equal(await states(), 'paused / running')
+      await assert.rejects(rollBack(sides, world.vm, signal()), MigrationError)
+      await assert.rejects(proveGone(sides.target, world.vm, signal()), NotProven)
+      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, signal())
+      assert.equal(await states(), 'absent / running')
+      assert.deepEqual(await sides.source.list(signal()), [])
+      assert.deepEqual(
+        (await sides.target.list(signal())).map(({ vm }) => vm.id),
+        [world.vm],
+      )
+      swap()
+      assert.ok(await world.guestLives())
+    })
+
+    test('a port that somebody else has is passed over', async context => {
+      if (world.takeFirstPort === undefined) {
+        context.skip('this world has no ports to take')
+        return
+      }
+      const giveBack = await world.takeFirstPort()
+      try {
+        const definition = await sides.source.definition(world.vm, signal())
+        await sides.target.prepare(definition, plainStart, signal())
+        await sides.target.discard(world.vm, signal())
+        assert.equal(await states(), 'running / absent')
+      } finally {
+        await giveBack()
+      }
+    })
+
+    const postCopy = { ...plainStart, postCopy: true }
+    test('post-copy: runs at the target while its memory still comes', async () => {
+      if (!sides.source.capabilities.inFlight.postCopy) return
+      await send(postCopy, 4 * slow)
+      await untilStatus(['active'])
+      await world.clock.sleep(ms(300), signal())
+      await sides.source.startPostCopy(world.vm, signal())
+      await untilStatus(['post-copy', 'completed'])
+      await runSplit(sides, world.vm, signal())
+      await sides.source.adjust(world.vm, { rate: undefined }, signal())
+      await untilStatus(['completed'])
+      await finish(sides, world.vm, world.clock, signal())
+      await retire(sides, world.vm, signal())
+      assert.equal(await states(), 'absent / running')
+      swap()
+      assert.ok(await world.guestLives())
+    })
+
+    test('post-copy whose connections broke is joined again', async context => {
+      if (world.breakConnections === undefined || !sides.source.capabilities.inFlight.postCopy) {
+        context.skip('connections cannot be broken here')
+        return
+      }
+      await send(postCopy, 2 * slow)
+      await untilStatus(['active'])
+      await sides.source.startPostCopy(world.vm, signal())
+      await untilStatus(['post-copy'])
+      await runSplit(sides, world.vm, signal())
+      await world.breakConnections()
+      await untilStatus(['post-copy-broken'])
+      const where = await poll(world.clock, askEvery, signal(), async inner => {
+        const seen = await whereIs(sides, world.vm, inner)
+        return seen.target.state === 'split' && seen.target.broken ? seen : undefined
+      })
+      assert.equal(where.source.state, 'split')
+      const landing = await sides.target.reopen(world.vm, signal())
+      await sides.source.rejoin(world.vm, landing, signal())
+      await sides.source.adjust(world.vm, { rate: undefined }, signal())
+      await untilStatus(['completed'])
+      await finish(sides, world.vm, world.clock, signal())
+      await retire(sides, world.vm, signal())
+      assert.equal(await states(), 'absent / running')
+      swap()
+      assert.ok(await world.guestLives())
+    })
+  })
+}

@@ -1,0 +1,239 @@
+/** Whole evacuations of real guests, through the command line, with what goes wrong on such a day. The guests' own ticks are the judge. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { hostId, siteId, vmId } from '../src/core/ids.ts'
+import { ms } from '../src/core/units.ts'
+import { changeLink, killVm, linkOf } from '../src/lab/lab-harm.ts'
+import { vmsFolder } from '../src/lab/lab-names.ts'
+import { endProcesses, processesNaming } from '../src/lab/processes.ts'
+import { clock, smallSpec, testLab, testRoot, type TestLab, whyNoLab } from './lab-fixture.ts'
+import { reportFrom, runLifeboat, startLifeboat } from './run-lifeboat.ts'
+
+const never = new AbortController().signal
+const guests = 6
+
+describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
+  let lab: TestLab
+  /** Where the guests are: they go to and fro from test to test. */
+  let from = 'a'
+  let to = 'b'
+  const swap = (): void => {
+    ;[from, to] = [to, from]
+  }
+  const lifeboat = (...args: string[]) => runLifeboat(['--config', lab.config, ...args])
+  const start = (...args: string[]) => startLifeboat(['--config', lab.config, ...args])
+
+  before(async () => {
+    lab = await testLab(smallSpec('evacuate', guests, { hosts: 2 }))
+  })
+  after(async () => {
+    await lab?.down()
+  })
+
+  /** Every guest ticks on a host of `site`, has lost no tick, and has repeated none. */
+  const assertAllLive = async (site: string, count = guests): Promise<void> => {
+    await clock.sleep(ms(2_000), never)
+    const alive = lab.life.report(Number.POSITIVE_INFINITY).filter(({ verdict }) => verdict !== 'dead')
+    assert.equal(alive.length, count)
+    for (const guest of alive) {
+      assert.equal(guest.repeated, 0, `${guest.vm} ran twice`)
+      assert.equal(guest.missing, 0, `${guest.vm} lost ticks`)
+      assert.ok(guest.host?.startsWith(`${site}-`), `${guest.vm} ticks on ${guest.host}, not in ${site}`)
+    }
+  }
+
+  for (const policy of ['sequential', 'fixed:3', 'all-at-once']) {
+    test(`policy ${policy} brings all out, and every guest goes on`, async () => {
+      const { code, stdout, stderr } = await lifeboat(
+        'evacuate',
+        from,
+        '--to',
+        to,
+        '--policy',
+        policy,
+        '--yes',
+        '-o',
+        'json',
+      )
+      assert.equal(code, 0, stderr)
+      const report = reportFrom(stdout)
+      assert.equal(report.summary.safe, guests)
+      assert.equal(report.summary.vms, guests)
+      assert.ok(report.vms.every(({ downtimeMs }) => downtimeMs !== null && downtimeMs > 0))
+      assert.ok(report.summary.bytesSent >= report.summary.bytesNeeded * 0.98)
+      assert.ok(report.summary.j !== null && report.summary.j > 0.95, `J ${report.summary.j} is better than physics`)
+      swap()
+      await assertAllLive(from)
+    })
+  }
+
+  test('a plan and a dry run move nothing', async () => {
+    const plan = await lifeboat('plan', from, '--to', to)
+    assert.equal(plan.code, 0, plan.stderr)
+    assert.match(plan.stdout, /6 VMs to move, 0 stay/)
+    const dry = await lifeboat('evacuate', from, '--to', to, '--dry-run')
+    assert.equal(dry.code, 0, dry.stderr)
+    await assertAllLive(from)
+  })
+
+  test('without a terminal it asks for --yes', async () => {
+    const { code, stderr } = await lifeboat('evacuate', from, '--to', to)
+    assert.equal(code, 3)
+    assert.match(stderr, /--yes/)
+  })
+
+  test('kill -9 in the middle, then --resume: nothing lost, nothing twice', async () => {
+    const first = start('evacuate', from, '--to', to, '--policy', 'fixed:2', '--yes')
+    await first.saw(/runs at its target/)
+    first.child.kill('SIGKILL')
+    assert.equal((await first.done).signal, 'SIGKILL')
+    const { code, stdout, stderr } = await lifeboat('evacuate', from, '--resume', '-o', 'json')
+    assert.equal(code, 0, stderr)
+    assert.equal(reportFrom(stdout).summary.safe, guests)
+    swap()
+    await assertAllLive(from)
+  })
+
+  test('kill -9 at the switchover itself, again and again', async () => {
+    let resumed = 0
+    let args = ['evacuate', from, '--to', to, '--policy', 'fixed:2', '--yes']
+    for (const moment of [/sent whole/, /stopped at the source/, /sent whole/]) {
+      const run = start(...args)
+      await run.saw(moment)
+      run.child.kill('SIGKILL')
+      await run.done
+      resumed += 1
+      args = ['evacuate', from, '--resume']
+    }
+    assert.equal(resumed, 3)
+    const { code, stdout, stderr } = await lifeboat('evacuate', from, '--resume', '-o', 'json')
+    assert.equal(code, 0, stderr)
+    assert.equal(reportFrom(stdout).summary.safe, guests)
+    swap()
+    await assertAllLive(from)
+  })
+
+  test('a second run is refused, and told who holds the site', async () => {
+    const first = start('evacuate', from, '--to', to, '--yes')
+    await first.saw(/memory flows/)
+    const second = await lifeboat('evacuate', from, '--to', to, '--yes')
+    assert.equal(second.code, 3)
+    assert.match(second.stderr, new RegExp(`process ${first.child.pid}`))
+    assert.equal((await first.done).code, 0)
+    swap()
+    await assertAllLive(from)
+  })
+
+  test('pause starts nothing new, resume goes on', async () => {
+    const run = start('evacuate', from, '--to', to, '--yes')
+    await run.saw(/memory flows/)
+    const paused = await lifeboat('pause')
+    assert.equal(paused.code, 0, paused.stderr)
+    await clock.sleep(ms(4_000), never)
+    const status = await lifeboat('status', '-o', 'json')
+    assert.equal((JSON.parse(status.stdout) as { intent: string }).intent, 'paused')
+    assert.ok(reportFrom(status.stdout).summary.safe < guests)
+    assert.equal((await lifeboat('resume')).code, 0)
+    assert.equal((await run.done).code, 0)
+    swap()
+    await assertAllLive(from)
+  })
+
+  test('Ctrl-C lets what runs finish and starts nothing new; --resume does the rest', async () => {
+    const run = start('evacuate', from, '--to', to, '--yes')
+    await run.saw(/memory flows/)
+    run.child.kill('SIGINT')
+    const first = await run.done
+    assert.equal(first.code, 130)
+    assert.match(first.stderr, /--resume/)
+    const { code, stdout, stderr } = await lifeboat('evacuate', from, '--resume', '-o', 'json')
+    assert.equal(code, 0, stderr)
+    assert.equal(reportFrom(stdout).summary.safe, guests)
+    swap()
+    await assertAllLive(from)
+  })
+
+  test('abort calls back what can be called back; every guest lives on', async () => {
+    const run = start('evacuate', from, '--to', to, '--policy', 'fixed:2', '--yes', '--bandwidth', '80Mbit/s')
+    await run.saw(/memory flows/)
+    await clock.sleep(ms(1_000), never)
+    assert.equal((await lifeboat('abort', from)).code, 0)
+    const { code } = await run.done
+    assert.equal(code, 1)
+    await assertAllLive(from)
+    const explained = await lifeboat('explain', 'vm-1')
+    assert.match(explained.stdout, /the operator aborted/)
+    // Nothing of the attempt is left at the target.
+    const inventory = await lifeboat('inventory')
+    assert.doesNotMatch(inventory.stdout, new RegExp(`vm-\\d +${to}-`))
+  })
+
+  test('the WAN is cut for ten seconds and heals', async () => {
+    const run = start('evacuate', from, '--to', to, '--policy', 'fixed:2', '--yes')
+    await run.saw(/memory flows/)
+    await clock.sleep(ms(500), never)
+    const link = linkOf(lab.record, 'a', 'b')
+    await changeLink(testRoot, lab.record, link, { cut: true }, never)
+    await clock.sleep(ms(10_000), never)
+    await changeLink(testRoot, lab.record, link, { cut: false }, never)
+    const { code, stderr } = await run.done
+    assert.equal(code, 0, stderr)
+    swap()
+    await assertAllLive(from)
+  })
+
+  test('a target that dies in the middle costs an attempt, not the guest', async () => {
+    const run = start('evacuate', from, '--to', to, '--yes', '-o', 'json')
+    await clock.sleep(ms(1_500), never)
+    const victims = lab.record.spec.hosts
+      .filter(({ site }) => site === siteId(to))
+      .flatMap(({ id }) => processesNaming(vmsFolder(testRoot, 'evacuate', id)))
+    assert.ok(victims.length > 0, 'no target was there to kill')
+    await endProcesses(victims.slice(0, 1), clock, never)
+    const { code, stdout, stderr } = await run.done
+    assert.equal(code, 0, stderr)
+    const report = reportFrom(stdout)
+    assert.equal(report.summary.safe, guests)
+    swap()
+    await assertAllLive(from)
+  })
+
+  test('a guest that dies on the way is lost and said so; the others get out', async () => {
+    const run = start('evacuate', from, '--to', to, '--yes', '-o', 'ndjson', '--bandwidth', '160Mbit/s')
+    await run.saw(/"kind":"progress"/)
+    const moving = /"kind":"memory-flowing","vm":"(vm-\d)"/.exec(await textSoFar(run))?.[1]
+    assert.ok(moving !== undefined)
+    const home = lab.life.report(0).find(({ vm }) => vm === moving)?.host ?? hostId('a-1')
+    await endProcesses(processesNaming(`${vmsFolder(testRoot, 'evacuate', home)}/${moving}`), clock, never)
+    const { code } = await run.done
+    assert.equal(code, 1)
+    const report = reportFrom((await lifeboat('report', '-o', 'json')).stdout)
+    assert.equal(report.summary.lost, 1)
+    assert.equal(report.summary.safe, guests - 1)
+    assert.match(report.vms.find(({ vm }) => vm === moving)?.reason ?? '', /vm-died/)
+    swap()
+    await assertAllLive(from, guests - 1).catch(async () => {
+      // The dead one counts as dead only after some silence.
+      await clock.sleep(ms(15_000), never)
+      await assertAllLive(from, guests - 1)
+    })
+  })
+
+  test('what lives nowhere any more is not found by the next evacuation', async () => {
+    await killVm(testRoot, lab.record, vmId('vm-1'), clock, never).catch(() => 0)
+    const inventory = await lifeboat('inventory', '-o', 'json')
+    assert.equal(inventory.code, 0, inventory.stderr)
+    const { vms } = JSON.parse(inventory.stdout) as { vms: unknown[] }
+    assert.ok(vms.length < guests)
+  })
+})
+
+async function textSoFar(run: ReturnType<typeof startLifeboat>): Promise<string> {
+  let text = ''
+  run.child.stdout?.on('data', (chunk: string) => {
+    text += chunk
+  })
+  await run.saw(/"kind":"progress"/)
+  await clock.sleep(ms(1_500), never)
+  return text === '' ? '' : text
+}
