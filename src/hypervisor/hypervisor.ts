@@ -106,8 +106,11 @@ export interface Hypervisor {
   watch(signal: AbortSignal): AsyncIterable<Change>
   /** What this host answers about one VM. Never throws but for the signal: not answering is an answer. */
   presence(vm: VmId, signal: AbortSignal): Promise<Presence>
-  /** Bytes the guest writes anew a second, measured for `span`. Not to be asked while it migrates: it disturbs. */
-  measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond>
+  /**
+   * Bytes the guest writes anew a second, measured for `span`. Not to be asked while it migrates: it disturbs.
+   * @returns undefined where this hypervisor cannot measure this guest
+   */
+  measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond | undefined>
 
   // As source
   /** @throws MigrationError `source-refused` when there is no such VM here */

@@ -10,7 +10,15 @@ import { MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
-import { type Bytes, bytes, bytesPerSecond, type BytesPerSecond, type Milliseconds, ms } from '../../core/units.ts'
+import {
+  type Bytes,
+  bytes,
+  bytesPerSecond,
+  type BytesPerSecond,
+  mebibytes,
+  type Milliseconds,
+  ms,
+} from '../../core/units.ts'
 import {
   ignoreReply,
   parseQueryDirtyRate,
@@ -60,8 +68,16 @@ const lastPort = 49_215
 const endsWithin = ms(10_000)
 const askEvery = ms(50)
 const watchEvery = ms(2_000)
-/** Pages looked at per GiB when the dirty rate is measured (qapi: `sample-pages`, 512 is QEMU's default). */
-const samplePages = 512
+/**
+ * QEMU samples no block of memory below this (migration/dirtyrate.c, MIN_RAMBLOCK_SIZE): a small guest cannot be measured. Its other
+ * mode, `dirty-bitmap`, ends QEMU 7.2 under TCG, guest and all: never used.
+ */
+const leastSampled = mebibytes(128)
+/** Pages looked at per GiB: QEMU's default is 512, its most 16384 in newer and 8192 in older versions (qapi, `sample-pages`). */
+const samplePagesLeast = 512
+const samplePagesMost = 8192
+/** So many pages in all tell a hot set of a thousandth of the memory from none. */
+const samplePagesWanted = 4096
 
 export class QemuHost implements Hypervisor {
   readonly driver = 'qemu'
@@ -176,12 +192,14 @@ export class QemuHost implements Hypervisor {
     await client.execute(command, args, ignoreReply, signal)
   }
 
-  async measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond> {
+  async measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond | undefined> {
+    const memory = (await this.#folder.read(vm, signal))?.definition.memory ?? bytes(0)
+    if (memory < leastSampled) return undefined
     const client = await this.#monitor(vm, signal)
     const wholeSeconds = Math.max(1, Math.round(span / 1000)) // qapi: calc-time is in seconds, 1 to 60
     await client.execute(
       'calc-dirty-rate',
-      { 'calc-time': Math.min(60, wholeSeconds), 'sample-pages': samplePages },
+      { 'calc-time': Math.min(60, wholeSeconds), mode: 'page-sampling', 'sample-pages': samplePagesFor(memory) },
       ignoreReply,
       signal,
     )
@@ -351,6 +369,10 @@ export class QemuHost implements Hypervisor {
     await this.#options.remote.close()
   }
 }
+
+/** Enough pages in all, also of a small guest. */
+const samplePagesFor = (memory: Bytes): number =>
+  Math.min(samplePagesMost, Math.max(samplePagesLeast, Math.ceil(samplePagesWanted / (memory / 2 ** 30))))
 
 const vmFrom = (definition: QemuDefinition, host: HostId): Vm => ({
   id: definition.name,
