@@ -30,8 +30,10 @@ import { parseQueryCommands } from './replies/query-commands.ts'
 export type Runstate = 'idle' | 'connecting' | 'running' | 'disconnecting'
 
 export interface QmpOptions {
-  /** Capabilities to enable, such as `oob`. @default none */
+  /** Capabilities to enable, such as `oob`; connecting fails where one is missing. @default none */
   readonly capabilities?: readonly string[]
+  /** Capabilities to enable where the monitor offers them; {@link QmpClient.enabled} says which it did. @default none */
+  readonly optionalCapabilities?: readonly string[]
   /** Commands this QEMU must know; looked up once at connect. @default none */
   readonly requireCommands?: readonly string[]
   /** @default 10 MiB @unit bytes */
@@ -80,6 +82,7 @@ export class QmpClient {
   readonly #given = new Set<number>()
   #runstate: Runstate = 'idle'
   #nextId = 1
+  #enabled: readonly string[] = []
   #greeted: ((message: Message) => void) | undefined
   #greeting: { readonly version: QmpVersion; readonly capabilities: readonly string[] } | undefined
   #endReason: Error | undefined
@@ -133,6 +136,11 @@ export class QmpClient {
     return this.#greeted_().capabilities
   }
 
+  /** Capabilities that are in force on this connection. */
+  get enabled(): readonly string[] {
+    return this.#enabled
+  }
+
   get stats(): QmpStats {
     return { ...this.#stats }
   }
@@ -150,10 +158,27 @@ export class QmpClient {
    */
   execute<T>(command: string, args: object, parse: (raw: unknown) => T, signal: AbortSignal): Promise<T> {
     if (this.#runstate !== 'running') return Promise.reject(new QmpStateError(command, this.#runstate))
-    return this.#send(command, args, parse, signal)
+    return this.#send('execute', command, args, parse, signal)
   }
 
-  #send<T>(command: string, args: object, parse: (raw: unknown) => T, signal: AbortSignal): Promise<T> {
+  /**
+   * As {@link execute}, past the commands that wait: QEMU carries it out in the monitor's own thread, also while its main thread is
+   * stuck (a post-copy target that waits for a page is). Only few commands allow it (qapi `allow-oob`): `migrate-recover`, `migrate-pause`, …
+   * @throws as {@link execute}; QmpCapabilityError when the capability `oob` is not enabled
+   */
+  executeOutOfBand<T>(command: string, args: object, parse: (raw: unknown) => T, signal: AbortSignal): Promise<T> {
+    if (this.#runstate !== 'running') return Promise.reject(new QmpStateError(command, this.#runstate))
+    if (!this.#enabled.includes('oob')) return Promise.reject(new QmpCapabilityError('capabilities', ['oob']))
+    return this.#send('exec-oob', command, args, parse, signal)
+  }
+
+  #send<T>(
+    how: 'execute' | 'exec-oob',
+    command: string,
+    args: object,
+    parse: (raw: unknown) => T,
+    signal: AbortSignal,
+  ): Promise<T> {
     if (signal.aborted) return Promise.reject(signal.reason)
     const limit = this.#options.maxPending ?? 1024
     if (this.#pending.size >= limit) return Promise.reject(new QmpTooManyPending(command, limit))
@@ -180,7 +205,7 @@ export class QmpClient {
         },
       })
       // Bounded by maxPending: commands are small, and a stream that does not drain keeps them pending.
-      this.#stream.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`)
+      this.#stream.write(`${JSON.stringify({ [how]: command, arguments: args, id })}\n`)
     })
   }
 
@@ -218,10 +243,13 @@ export class QmpClient {
     const wanted = this.#options.capabilities ?? []
     const missing = wanted.filter(capability => !this.capabilities.includes(capability))
     if (missing.length > 0) throw new QmpCapabilityError('capabilities', missing)
-    await this.#send('qmp_capabilities', wanted.length === 0 ? {} : { enable: wanted }, () => undefined, signal)
+    const optional = (this.#options.optionalCapabilities ?? []).filter(name => this.capabilities.includes(name))
+    const enable = [...new Set([...wanted, ...optional])]
+    await this.#send('execute', 'qmp_capabilities', enable.length === 0 ? {} : { enable }, () => undefined, signal)
+    this.#enabled = enable
     const required = this.#options.requireCommands ?? []
     if (required.length > 0) {
-      const known = new Set(await this.#send('query-commands', {}, parseQueryCommands, signal))
+      const known = new Set(await this.#send('execute', 'query-commands', {}, parseQueryCommands, signal))
       const unknown = required.filter(command => !known.has(command))
       if (unknown.length > 0) throw new QmpCapabilityError('commands', unknown)
     }

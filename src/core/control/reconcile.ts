@@ -46,9 +46,11 @@ export function reconcile({ where, finishing, doubtFor }: Asked): Verdict {
   if (source.state === 'split' || target.state === 'split') {
     if (source.state === 'absent') return { verdict: 'died', why: `its source ended in post-copy: ${answers}` }
     if (target.state === 'absent') return { verdict: 'died', why: `its target ended in post-copy: ${answers}` }
+    const broken = (source.state === 'split' && source.broken) || (target.state === 'split' && target.broken)
+    // A target that waits for a page of a broken post-copy cannot answer until it is joined again.
+    if (source.state === 'split' && source.broken && target.state === 'unreachable') return { verdict: 'recover' }
     if (source.state === 'unreachable' || target.state === 'unreachable')
       return askAgain('in post-copy, one side does not answer')
-    const broken = (source.state === 'split' && source.broken) || (target.state === 'split' && target.broken)
     return broken ? { verdict: 'recover' } : { verdict: 'follow', as: 'post-copy' }
   }
   switch (source.state) {

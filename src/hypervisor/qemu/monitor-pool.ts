@@ -37,7 +37,7 @@ export class MonitorPool {
     for (const path of sockets) {
       try {
         return await withDeadline(this.#clock, greetsWithin, `a greeting from ${path}`, signal, async inner =>
-          QmpClient.connect(await this.#remote.connectUnix(path, inner), {}, inner),
+          QmpClient.connect(await this.#remote.connectUnix(path, inner), { optionalCapabilities: ['oob'] }, inner),
         )
       } catch (error) {
         signal.throwIfAborted()

@@ -66,6 +66,8 @@ const firstPort = 49_152
 const lastPort = 49_215
 /** A process that was told to end is gone within this. */
 const endsWithin = ms(10_000)
+/** A monitor that is silent for so long is stuck: a target whose main thread waits for a page of a broken post-copy is. */
+const monitorAnswersWithin = ms(4_000)
 const askEvery = ms(50)
 const watchEvery = ms(2_000)
 /**
@@ -144,7 +146,9 @@ export class QemuHost implements Hypervisor {
 
   async presence(vm: VmId, signal: AbortSignal): Promise<Presence> {
     try {
-      return await this.#askMonitor(vm, signal)
+      return await withDeadline(this.#options.clock, monitorAnswersWithin, `the monitor of ${vm}`, signal, inner =>
+        this.#askMonitor(vm, inner),
+      )
     } catch (error) {
       signal.throwIfAborted()
       return this.#presenceWithoutMonitor(vm, error, signal)
@@ -190,6 +194,13 @@ export class QemuHost implements Hypervisor {
   async #execute(vm: VmId, command: string, args: object, signal: AbortSignal): Promise<void> {
     const client = await this.#monitor(vm, signal)
     await client.execute(command, args, ignoreReply, signal)
+  }
+
+  /** For a QEMU whose main thread may be stuck. */
+  async #executeOutOfBand(vm: VmId, command: string, args: object, signal: AbortSignal): Promise<void> {
+    const client = await this.#monitor(vm, signal)
+    if (client.enabled.includes('oob')) await client.executeOutOfBand(command, args, ignoreReply, signal)
+    else await client.execute(command, args, ignoreReply, signal)
   }
 
   async measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond | undefined> {
@@ -327,7 +338,8 @@ export class QemuHost implements Hypervisor {
       this.#nextPort = port === lastPort ? firstPort : port + 1
       const uri = `tcp:${this.#options.migrationAddress}:${port}`
       try {
-        await this.#execute(vm, command, { uri }, signal)
+        if (command === 'migrate-recover') await this.#executeOutOfBand(vm, command, { uri }, signal)
+        else await this.#execute(vm, command, { uri }, signal)
         return { driver: this.driver, uri }
       } catch (error) {
         const failure = targetFailure(vm, error)
