@@ -32,6 +32,15 @@ export interface LifeReport {
   readonly repeated: number
 }
 
+/** Number of the first whole tick in a text; undefined when there is none. */
+export function firstTick(text: string): number | undefined {
+  for (const line of text.split('\n')) {
+    const tick = tickPattern.exec(line.slice(Math.max(0, line.lastIndexOf('LB tick'))))
+    if (tick !== null) return Number(tick[1])
+  }
+  return undefined
+}
+
 export class LifeJudge {
   #rest = ''
   #ticks = 0

@@ -1,15 +1,15 @@
 /**
  * Follows the serial consoles of all guests of a lab, over all hosts, while guests move. A guest's console is a file in its folder on
- * each host it was on; they are read one after the other in the order in which they began to have text, so that a tick that was cut
- * in two by the move is whole again. If a host that was left has text again, the guest ran there again: its ticks then repeat.
+ * each host it was on; they are read in the order of their tick numbers, so that a tick that was cut in two by the move is whole again,
+ * and a reader that comes late reads history in the right order. Text of two hosts with the same numbers means that it ran twice.
  */
-import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import type { HostId, VmId } from '../core/ids.ts'
 import { ms } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { serialLog } from './lab-names.ts'
 import type { LabSpec } from './lab-spec.ts'
-import { LifeJudge, type LifeReport } from './life-verdict.ts'
+import { firstTick, LifeJudge, type LifeReport } from './life-verdict.ts'
 
 export interface GuestLife extends LifeReport {
   readonly vm: VmId
@@ -26,13 +26,25 @@ export interface ProofOfLife {
 }
 
 const lookEvery = ms(50)
-/** Read at once from one console. @unit bytes */
-const chunk = 65_536
+/** Read at once from one console: ticks of some days. @unit bytes */
+const atMost = 16 * 1_048_576
 
 interface Console {
   readonly host: HostId
   readonly file: string
   offset: number
+}
+
+interface News {
+  readonly host: HostId
+  readonly text: string
+}
+
+/** Where numbers do not tell, the host it ticks on comes first: its last words were said before it left. */
+function byTick(a: News, b: News, at: HostId | undefined): number {
+  const [first, second] = [firstTick(a.text), firstTick(b.text)]
+  if (first !== undefined && second !== undefined) return first - second
+  return Number(b.host === at) - Number(a.host === at)
 }
 
 export function followGuests(root: string, spec: LabSpec, clock: Clock): ProofOfLife {
@@ -48,12 +60,11 @@ export function followGuests(root: string, spec: LabSpec, clock: Clock): ProofOf
   const look = (): void => {
     const now = clock.now()
     for (const guest of guests) {
-      // The host it ticks on first, so that its last words come before the first ones elsewhere.
-      const ordered = [...guest.consoles].sort((a, b) => Number(b.host === guest.at) - Number(a.host === guest.at))
-      for (const console of ordered) {
-        const text = readNew(console)
-        if (text === '') continue
-        guest.at = console.host
+      const news = guest.consoles
+        .map((console): News => ({ host: console.host, text: readNew(console) }))
+        .filter(({ text }) => text !== '')
+      for (const { host, text } of news.sort((a, b) => byTick(a, b, guest.at))) {
+        guest.at = host
         guest.judge.read(text, now)
       }
     }
@@ -85,15 +96,15 @@ export function followGuests(root: string, spec: LabSpec, clock: Clock): ProofOf
 }
 
 function readNew(console: Console): string {
-  if (!existsSync(console.file)) {
+  const size = statSync(console.file, { throwIfNoEntry: false })?.size
+  if (size === undefined) {
     // Its folder was cleared; if the VM comes back, the file begins anew.
     console.offset = 0
     return ''
   }
-  const { size } = statSync(console.file)
   if (size < console.offset) console.offset = 0
   if (size === console.offset) return ''
-  const buffer = Buffer.alloc(Math.min(chunk, size - console.offset))
+  const buffer = Buffer.alloc(Math.min(atMost, size - console.offset))
   const handle = openSync(console.file, 'r')
   try {
     const got = readSync(handle, buffer, 0, buffer.length, console.offset)
