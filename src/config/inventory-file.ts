@@ -38,6 +38,7 @@ const vmSchema = z.strictObject({
   value: valueSchema.default(1),
   group: z.string().optional(),
   policy: vmPolicySchema.prefault({}),
+  paused: z.boolean().default(false),
 })
 
 const inventorySchema = z
@@ -95,7 +96,7 @@ export function parseInventory(text: string, file: string): Snapshot {
     ),
     paths: parsed.paths.map(path => pathFrom(path, new Set(parsed.sites.map(({ name }) => String(name))))),
     vms: parsed.vms.map(
-      ({ name, host, memory, used, dirty, disks, value, group, policy }): Vm => ({
+      ({ name, host, memory, used, dirty, disks, value, group, policy, paused }): Vm => ({
         id: name,
         host,
         memory,
@@ -105,6 +106,7 @@ export function parseInventory(text: string, file: string): Snapshot {
         value,
         group,
         policy,
+        paused,
       }),
     ),
     unreachable: [],
@@ -181,6 +183,7 @@ const printVm = (vm: Vm) => ({
   value: vm.value === 1 ? undefined : vm.value,
   group: vm.group,
   policy: printPolicy(vm),
+  paused: vm.paused ? true : undefined,
 })
 
 function printPolicy({ policy }: Vm) {

@@ -65,8 +65,10 @@ export class Executor {
     const why = describeError(error)
     switch (command.kind) {
       case 'prepare':
-        // The source was not touched: the guest is at home, whatever the target has.
-        return { kind: 'attempt-failed', vm, attempt, failure: failure ?? { code: 'target-unreachable', detail: why } }
+        // The source was not touched. A driver that says how it failed has cleaned up; else something may listen there.
+        return failure === undefined
+          ? { kind: 'attempt-unclear', vm, attempt, why }
+          : { kind: 'attempt-failed', vm, attempt, failure }
       case 'migrate':
         return failure === undefined
           ? { kind: 'attempt-unclear', vm, attempt, why }

@@ -24,14 +24,12 @@ export interface RunOptions {
 /** What the outside may do to a run. */
 export interface RunHandle {
   post(event: Observed): void
-  /** End as soon as nothing is in flight, although VMs may still be queued. */
-  endWhenIdle(): void
 }
 
 export type Ending =
   /** Every VM has an outcome. */
   | 'done'
-  /** Asked to end; nothing was in flight any more. */
+  /** Told to wind down; nothing was in flight any more, though VMs may still be queued. */
   | 'idle'
   /** Let go in the middle: hypervisors go on, `--resume` takes it up. */
   | 'detached'
@@ -55,16 +53,11 @@ export async function runEvacuation(
   const stop = new AbortController()
   const inner = AbortSignal.any([signal, stop.signal])
   const executor = new Executor(world, event => inbox.post(event), inner)
-  let endWhenIdle = false
   let state = options.resumeFrom
 
   inbox.post(options.first)
   onHandle({
     post: event => inbox.post(event),
-    endWhenIdle: () => {
-      endWhenIdle = true
-      inbox.post({ kind: 'tick' })
-    },
   })
   const ticking = tick(world, inbox, inner)
   try {
@@ -75,7 +68,8 @@ export async function runEvacuation(
       for (const { commands } of recorded.entries) for (const command of commands) executor.submit(command)
       if (recorded.entries.length > 0) options.onRecorded(recorded.entries, state)
       if (state.endedAt !== undefined) return { state, ending: 'done', unwritten: recorder.unwritten }
-      if (endWhenIdle && isIdle(state)) return { state, ending: 'idle', unwritten: recorder.unwritten }
+      if (state.intent === 'winding-down' && isIdle(state))
+        return { state, ending: 'idle', unwritten: recorder.unwritten }
     }
   } catch (error) {
     if (state === undefined || !signal.aborted) throw error

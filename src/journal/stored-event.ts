@@ -26,8 +26,6 @@ const versions = {
   'source-ended': 1,
   'source-lingers': 1,
   'command-failed': 1,
-  'host-unreachable': 1,
-  'host-back': 1,
   'journal-failing': 1,
 } as const satisfies Record<ObservedKind, number>
 

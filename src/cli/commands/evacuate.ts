@@ -253,8 +253,7 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
     return `${order.order} is on its way`
   })
   const interrupts = listenForInterrupts(view, stop, site, () => {
-    handle?.post({ kind: 'operator', order: 'pause', by: 'Ctrl-C' })
-    handle?.endWhenIdle()
+    handle?.post({ kind: 'operator', order: 'wind-down', by: 'Ctrl-C' })
   })
   try {
     const world = { clock: fleet.clock, journal, hypervisor: (host: HostId) => fleet.hosts.get(host) }
@@ -263,7 +262,7 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
       { resumeFrom: run.resumeFrom, first: run.first, onRecorded: (entries, state) => view.show(entries, state) },
       taken => {
         handle = taken
-        if (run.resumeFrom?.intent === 'paused')
+        if (run.resumeFrom?.intent === 'paused' || run.resumeFrom?.intent === 'winding-down')
           taken.post({ kind: 'operator', order: 'resume', by: `${whoami()} (--resume)` })
       },
       stop.signal,

@@ -1,12 +1,13 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
 import type { Instant } from '../instant.ts'
-import type { PreCopy } from '../migration/migration.ts'
+import { afterFailure } from '../migration/failure.ts'
+import type { PreCopy, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
-import { place } from '../plan/placement.ts'
+import { place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import type { Command } from './command.ts'
 import { type Evacuation, ledgerNow, vmOf, withMigration } from './evacuation.ts'
-import { type Decision, routeOf, toPreCopy } from './on-attempt.ts'
+import { calledOff, type Decision, routeOf, toPreCopy } from './on-attempt.ts'
 
 export const admitting = (state: Evacuation): boolean => state.intent === 'run' && state.degraded === undefined
 
@@ -23,11 +24,10 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
 }
 
 function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
+  if (intent.kind === 'prepare') return prepareFirst(state, intent, now)
   const m = state.migrations.get(intent.vm)
   if (m === undefined) return { state, commands: [] }
   switch (intent.kind) {
-    case 'prepare':
-      return m.phase === 'queued' && admitting(state) ? prepare(state, m, intent.options, now) : { state, commands: [] }
     case 'start':
       if (m.phase !== 'preparing' || !m.ready || !admitting(state)) return { state, commands: [] }
       return {
@@ -51,17 +51,40 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
   }
 }
 
-type QueuedMigration = Extract<ReturnType<Evacuation['migrations']['get']>, { phase: 'queued' }>
+/** Those that find no place now do not stand in the way of those behind them. */
+function prepareFirst(
+  state: Evacuation,
+  { candidates, atMost }: Extract<Intent, { kind: 'prepare' }>,
+  now: Instant,
+): Decision {
+  let decision: Decision = { state, commands: [] }
+  let left = admitting(state) ? atMost : 0
+  for (const { vm, options } of candidates) {
+    if (left <= 0) break
+    const m = decision.state.migrations.get(vm)
+    if (m?.phase !== 'queued') continue
+    const { state: next, commands } = prepare(decision.state, m, options, now)
+    decision = { state: next, commands: [...decision.commands, ...commands] }
+    left -= commands.length
+  }
+  return decision
+}
 
-function prepare(state: Evacuation, m: QueuedMigration, options: StartOptions, now: Instant): Decision {
-  const vm = vmOf(state, m.vm)
+function placeFor(state: Evacuation, m: Queued): Placement {
   const { snapshot, endangered, targets } = state.started
   const view = { snapshot, ledger: ledgerNow(state), endangered, targets, down: state.down, excluded: m.excluded }
-  const placement = place(vm, view, state.planned.get(m.vm))
+  return place(vmOf(state, m.vm), view, state.planned.get(m.vm))
+}
+
+function prepare(state: Evacuation, m: Queued, options: StartOptions, now: Instant): Decision {
+  const placement = placeFor(state, m)
   if (!placement.placed) {
-    const failure = { code: 'no-target', refusals: placement.refusals } as const
     // Somebody may still free memory or come back: a refusal is final only when nothing else moves.
     if (othersInFlight(state)) return { state, commands: [] }
+    // Every host that would do has failed this VM before; what failed may have passed, so all are asked once more.
+    if (m.excluded.length > 0 && m.lastFailure !== undefined && m.attempts < afterFailure[m.lastFailure.code].attempts)
+      return prepare(state, { ...m, excluded: [] }, options, now)
+    const failure = { code: 'no-target', refusals: placement.refusals } as const
     const givenUp = {
       phase: 'given-up',
       vm: m.vm,
@@ -93,6 +116,16 @@ const othersInFlight = (state: Evacuation): boolean =>
 function cancel(state: Evacuation, m: PreCopy, why: string): Decision {
   if (m.cancelling !== undefined) return { state, commands: [] }
   return { state: withMigration(state, { ...m, cancelling: why }), commands: [{ kind: 'cancel', ...routeOf(m), why }] }
+}
+
+/** Takes down the targets that are ready and have received nothing; their VMs are queued again. */
+export function letGo(state: Evacuation): Decision {
+  const commands: Command[] = []
+  const failure = calledOff(state)
+  for (const m of state.migrations.values())
+    if (failure !== undefined && m.phase === 'preparing' && m.ready)
+      commands.push({ kind: 'roll-back', ...routeOf(m), failure })
+  return { state, commands }
 }
 
 /** Lets go of what has not begun to move. A target that is still being made ready is taken down when it reports (see step.ts). */

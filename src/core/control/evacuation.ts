@@ -9,8 +9,11 @@ import type { Policy } from '../policy/policy.ts'
 import type { Bytes } from '../units.ts'
 import type { Started } from './observed.ts'
 
-/** What the operator wants: go on; start nothing new; call back what can be called back. */
-export type Intent = 'run' | 'paused' | 'aborting'
+/**
+ * What the operator wants: go on; start nothing new; start nothing new and let go of what has not begun, for the controller is
+ * leaving; call back what can be called back.
+ */
+export type Intent = 'run' | 'paused' | 'winding-down' | 'aborting'
 
 export interface Evacuation {
   readonly started: Started

@@ -1,5 +1,5 @@
 /** Facts that reach the core, in the past tense. They are what the journal stores, so a change to one needs a version and an upcast. */
-import type { EvacuationId, HostId, SiteId, VmId } from '../ids.ts'
+import type { EvacuationId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import type { MigrationFailure } from '../migration/failure.ts'
 import type { Whereabouts } from '../migration/presence.ts'
@@ -38,6 +38,7 @@ interface OfAttempt {
 export type Order =
   | { readonly order: 'pause' }
   | { readonly order: 'resume' }
+  | { readonly order: 'wind-down' }
   | { readonly order: 'abort' }
   /** The operator says, on their own responsibility, where an uncertain VM is to count as running. */
   | { readonly order: 'resolve'; readonly vm: VmId; readonly runsAt: 'source' | 'target' }
@@ -76,8 +77,6 @@ export type Observed =
   | ({ readonly kind: 'source-lingers'; readonly why: string } & OfAttempt)
   /** A command that may fail without harm did: the story of the VM has a line about it. */
   | ({ readonly kind: 'command-failed'; readonly command: string; readonly why: string } & OfAttempt)
-  | { readonly kind: 'host-unreachable'; readonly host: HostId; readonly why: string }
-  | { readonly kind: 'host-back'; readonly host: HostId }
   /** The journal can hardly be written: finish what runs, admit nothing. */
   | { readonly kind: 'journal-failing'; readonly why: string }
 

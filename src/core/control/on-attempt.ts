@@ -24,8 +24,6 @@ export interface Decision {
 }
 export const nothing = (state: Evacuation): Decision => ({ state, commands: [] })
 
-/** Attempts a VM gets before it is given up. */
-export const attemptsAllowed = 5
 /** Pause before the next attempt: doubled each time, from the first to the last. */
 const firstPause = ms(1_000)
 const longestPause = ms(30_000)
@@ -44,8 +42,19 @@ const untuned = (state: Evacuation, m: InFlight): Tuning => ({
   downtimeLimit: vmOf(state, m.vm).policy.maxDowntime,
 })
 
+/** Why a target that is ready now is not wanted any more; undefined when it is. */
+export function calledOff({ intent, degraded }: Evacuation): MigrationFailure | undefined {
+  if (intent === 'aborting') return { code: 'cancelled', detail: 'the operator aborted' }
+  if (degraded !== undefined) return { code: 'cancelled', detail: degraded }
+  if (intent === 'winding-down') return { code: 'postponed', detail: 'the controller is leaving' }
+  return undefined
+}
+
 export function onReady(state: Evacuation, m: InFlight): Decision {
-  return m.phase === 'preparing' ? nothing(withMigration(state, { ...m, ready: true })) : nothing(state)
+  if (m.phase !== 'preparing') return nothing(state)
+  const ready = withMigration(state, { ...m, ready: true })
+  const failure = calledOff(state)
+  return { state: ready, commands: failure === undefined ? [] : [{ kind: 'roll-back', ...routeOf(m), failure }] }
 }
 
 /** Also the way back from a doubt: memory is seen flowing. */
@@ -124,9 +133,8 @@ const spent = (m: InFlight): number => m.wasted + (isMoving(m) ? (m.progress?.se
 export function onFailed(state: Evacuation, m: InFlight, failure: MigrationFailure, now: Instant): Decision {
   // The driver says so only with the VM seen at home; in post-copy there is no way home, so such a word is doubted.
   if (m.phase === 'post-copy') return doubt(state, m, `reported as failed in post-copy (${failure.code})`, now)
-  const next = afterFailure[failure.code]
-  const exhausted = m.attempt >= attemptsAllowed
-  if (next === 'give-up' || exhausted || state.intent === 'aborting') {
+  const { next, attempts } = afterFailure[failure.code]
+  if (next === 'give-up' || m.attempt >= attempts || state.intent === 'aborting') {
     return nothing(
       withMigration(state, {
         phase: 'given-up',
@@ -138,7 +146,7 @@ export function onFailed(state: Evacuation, m: InFlight, failure: MigrationFailu
       }),
     )
   }
-  const pause = ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
+  const pause = failure.code === 'postponed' ? ms(0) : ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
   return nothing(withMigration(state, backToQueue(m, failure, next === 'other-target', plus(now, pause))))
 }
 

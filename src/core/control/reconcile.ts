@@ -57,8 +57,10 @@ export function reconcile({ where, finishing, doubtFor }: Asked): Verdict {
     case 'running':
       if (target.state === 'absent') return { verdict: 'home' }
       if (source.migrating && target.state === 'incoming') return { verdict: 'follow', as: 'pre-copy' }
-      if (target.state === 'unreachable')
+      if (target.state === 'unreachable') {
+        if (finishing) return askAgain('runs at home, and the target, which was told to run it, does not answer')
         return source.migrating ? askAgain('the target does not answer') : { verdict: 'home' }
+      }
       return { verdict: 'roll-back' }
     case 'paused':
       if (source.as === 'leaving')

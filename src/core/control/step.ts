@@ -6,12 +6,12 @@
  * evacuation starts nothing. It must never decide from the wall clock or from what it did not observe.
  */
 import { assertNever } from '../assert-never.ts'
-import type { HostId, VmId } from '../ids.ts'
+import type { VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { plus } from '../instant.ts'
 import { type InFlight, isInFlight, type Uncertain } from '../migration/migration.ts'
 import { ms } from '../units.ts'
-import { callBack, consultPolicy, stopAdmitting } from './admit.ts'
+import { callBack, consultPolicy, letGo, stopAdmitting } from './admit.ts'
 import type { Command } from './command.ts'
 import { type Evacuation, withMigration } from './evacuation.ts'
 import type { Observed } from './observed.ts'
@@ -64,12 +64,8 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
       return onRestart(state, now)
     case 'operator':
       return onOrder(state, event, now)
-    case 'host-unreachable':
-      return nothing({ ...state, down: new Map(state.down).set(event.host, event.why) })
     case 'command-failed':
       return nothing(state)
-    case 'host-back':
-      return nothing({ ...state, down: without(state.down, event.host) })
     case 'journal-failing':
       return state.degraded === undefined ? stopAdmitting({ ...state, degraded: event.why }, event.why) : nothing(state)
     case 'source-ended':
@@ -121,11 +117,6 @@ type AttemptEvent = Extract<
 function onAttempt(state: Evacuation, m: InFlight, event: AttemptEvent, now: Instant): Decision {
   switch (event.kind) {
     case 'target-ready':
-      // Called off while the target was being made ready: take it down again.
-      if (m.phase === 'preparing' && (state.intent === 'aborting' || state.degraded !== undefined)) {
-        const failure = { code: 'cancelled', detail: state.degraded ?? 'the operator aborted' } as const
-        return { state, commands: [{ kind: 'roll-back', ...routeOf(m), failure }] }
-      }
       return onReady(state, m)
     case 'memory-flowing':
       return nothing(state)
@@ -189,7 +180,9 @@ function onOrder(state: Evacuation, event: Extract<Observed, { kind: 'operator' 
     case 'pause':
       return nothing(state.intent === 'run' ? { ...state, intent: 'paused' } : state)
     case 'resume':
-      return nothing(state.intent === 'paused' ? { ...state, intent: 'run' } : state)
+      return nothing(state.intent === 'paused' || state.intent === 'winding-down' ? { ...state, intent: 'run' } : state)
+    case 'wind-down':
+      return state.intent === 'aborting' ? nothing(state) : letGo({ ...state, intent: 'winding-down' })
     case 'abort':
       return state.intent === 'aborting'
         ? nothing(state)
@@ -222,12 +215,6 @@ function closeIfDone(state: Evacuation, now: Instant): Evacuation {
     return state
   }
   return { ...state, endedAt: now }
-}
-
-function without(down: ReadonlyMap<HostId, string>, host: HostId): ReadonlyMap<HostId, string> {
-  const next = new Map(down)
-  next.delete(host)
-  return next
 }
 
 /** For those who only want to know whether this fact touches that VM. */

@@ -42,6 +42,15 @@ export interface Vm {
   readonly value: number
   readonly group: string | undefined
   readonly policy: VmPolicy
+  /** Stopped by somebody, with its memory in place. A move would set it running at the target, so it is not moved. */
+  readonly paused: boolean
+}
+
+/** Why this VM must not be touched; undefined when it may be moved. */
+export function mayNotMove({ paused, policy }: Vm): string | undefined {
+  if (policy.action === 'stay') return 'its policy says stay'
+  if (paused) return 'somebody paused it, and a move would set it running; resume it, then evacuate again'
+  return undefined
 }
 
 /** QEMU's and libvirt's default downtime limit is 300 ms (qapi/migration.json, `downtime-limit`); so is ours. */

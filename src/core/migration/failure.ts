@@ -18,6 +18,8 @@ export type MigrationFailure =
   | { readonly code: 'source-refused'; readonly detail: string }
   | { readonly code: 'hypervisor-error'; readonly detail: string }
   | { readonly code: 'cancelled'; readonly detail: string }
+  /** Called off for now, through no fault of anybody: the controller leaves, or came back. */
+  | { readonly code: 'postponed'; readonly detail: string }
   /** The VM's process is gone at the source and no target has it: it crashed or its host died. */
   | { readonly code: 'vm-died'; readonly detail: string }
   | { readonly code: 'no-target'; readonly refusals: readonly (readonly [HostId, Refusal])[] }
@@ -25,22 +27,34 @@ export type MigrationFailure =
 
 export type FailureCode = MigrationFailure['code']
 
-/** What the next attempt should do about it. A table, not code. */
+export interface Remedy {
+  readonly next: 'same-target' | 'other-target' | 'give-up'
+  /** How many attempts a VM gets as long as they end so. */
+  readonly attempts: number
+}
+
+/** What a refusal by a host or hypervisor is worth: it may be a passing one, it will not be a hundred times. */
+const stubborn = 8
+/** Links and hosts come back while a site still has power. With pauses of up to 30 s this is half an hour. */
+const patient = 60
+
+/** What to do about it. A table, not code. */
 export const afterFailure = {
-  'target-out-of-memory': 'other-target',
-  'target-unreachable': 'other-target',
-  'target-refused': 'other-target',
-  'target-died': 'same-target',
-  'no-free-port': 'same-target',
-  'path-lost': 'same-target',
-  'source-unreachable': 'same-target',
-  'source-refused': 'same-target',
-  'hypervisor-error': 'same-target',
-  cancelled: 'give-up',
-  'vm-died': 'give-up',
-  'no-target': 'give-up',
-  'may-not-move': 'give-up',
-} as const satisfies Record<FailureCode, 'same-target' | 'other-target' | 'give-up'>
+  'target-out-of-memory': { next: 'other-target', attempts: stubborn },
+  'target-unreachable': { next: 'other-target', attempts: patient },
+  'target-refused': { next: 'other-target', attempts: stubborn },
+  'target-died': { next: 'same-target', attempts: stubborn },
+  'no-free-port': { next: 'same-target', attempts: stubborn },
+  'path-lost': { next: 'same-target', attempts: patient },
+  'source-unreachable': { next: 'same-target', attempts: patient },
+  'source-refused': { next: 'same-target', attempts: stubborn },
+  'hypervisor-error': { next: 'same-target', attempts: stubborn },
+  postponed: { next: 'same-target', attempts: Number.POSITIVE_INFINITY },
+  cancelled: { next: 'give-up', attempts: 1 },
+  'vm-died': { next: 'give-up', attempts: 1 },
+  'no-target': { next: 'give-up', attempts: 1 },
+  'may-not-move': { next: 'give-up', attempts: 1 },
+} as const satisfies Record<FailureCode, Remedy>
 
 export function showFailure(failure: MigrationFailure): string {
   switch (failure.code) {
@@ -55,6 +69,7 @@ export function showFailure(failure: MigrationFailure): string {
     case 'hypervisor-error':
     case 'vm-died':
     case 'cancelled':
+    case 'postponed':
     case 'may-not-move':
       return `${failure.code}: ${failure.detail}`
     case 'no-target':

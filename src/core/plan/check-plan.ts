@@ -4,6 +4,7 @@
  */
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import { findVm, pathBetween, type Snapshot } from '../inventory/snapshot.ts'
+import { mayNotMove } from '../inventory/vm.ts'
 import { type Bytes, bytes, showBytes } from '../units.ts'
 import type { Plan } from './plan.ts'
 
@@ -17,7 +18,7 @@ export type BrokenRule =
   | { readonly rule: 'target-not-chosen'; readonly vm: VmId; readonly target: HostId }
   | { readonly rule: 'target-endangered'; readonly vm: VmId; readonly target: HostId }
   | { readonly rule: 'no-path'; readonly vm: VmId; readonly source: HostId; readonly target: HostId }
-  | { readonly rule: 'may-not-move'; readonly vm: VmId }
+  | { readonly rule: 'may-not-move'; readonly vm: VmId; readonly why: string }
   | { readonly rule: 'local-disk'; readonly vm: VmId; readonly disk: string }
   | { readonly rule: 'ends-before-start'; readonly vm: VmId }
   | {
@@ -54,7 +55,8 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
     if (!endangered.includes(from.site)) broken.push({ rule: 'not-endangered', vm: id, host: source })
     if (endangered.includes(to.site)) broken.push({ rule: 'target-endangered', vm: id, target })
     if (!targets.includes(to.site)) broken.push({ rule: 'target-not-chosen', vm: id, target })
-    if (vm.policy.action === 'stay') broken.push({ rule: 'may-not-move', vm: id })
+    const why = mayNotMove(vm)
+    if (why !== undefined) broken.push({ rule: 'may-not-move', vm: id, why })
     for (const disk of vm.disks) if (!disk.shared) broken.push({ rule: 'local-disk', vm: id, disk: disk.name })
     if (snapshot.paths.length > 0 && pathBetween(snapshot, source, target) === undefined) {
       broken.push({ rule: 'no-path', vm: id, source, target })
@@ -131,7 +133,7 @@ export function showBrokenRule(broken: BrokenRule): string {
     case 'no-path':
       return `${broken.vm}: no path from ${broken.source} to ${broken.target}`
     case 'may-not-move':
-      return `${broken.vm}: its policy says stay`
+      return `${broken.vm}: ${broken.why}`
     case 'local-disk':
       return `${broken.vm}: disk ${broken.disk} is not on shared storage`
     case 'ends-before-start':

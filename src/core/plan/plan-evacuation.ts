@@ -2,7 +2,7 @@
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId } from '../ids.ts'
 import { pathBetween, type Snapshot, vmsOfSite } from '../inventory/snapshot.ts'
-import type { Vm } from '../inventory/vm.ts'
+import { mayNotMove, type Vm } from '../inventory/vm.ts'
 import { type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
 import { openLedger, reserve } from './ledger.ts'
 import { place } from './placement.ts'
@@ -25,8 +25,9 @@ export function planEvacuation(request: PlanRequest): Plan {
   const unplaced: Unplaced[] = []
   const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
   for (const vm of endangered.flatMap(site => vmsOfSite(snapshot, site))) {
-    if (vm.policy.action === 'stay') {
-      unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail: 'its policy says stay' } })
+    const detail = mayNotMove(vm)
+    if (detail !== undefined) {
+      unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail } })
       continue
     }
     const placement = place(vm, { snapshot, ledger, endangered, targets, down, excluded: [] }, undefined)

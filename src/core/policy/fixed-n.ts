@@ -43,9 +43,12 @@ function decide(view: PolicyView, ownSlots: number): Intent[] {
     ({ migration }) =>
       migration.phase === 'queued' && (migration.notBefore === undefined || migration.notBefore <= view.now),
   )
-  for (const { vm } of waiting.slice(0, Math.max(0, wanted))) {
-    const options = { ...plainStart, postCopy: vm.policy.allow.includes('post-copy') }
-    intents.push({ kind: 'prepare', vm: vm.id, options })
+  if (wanted > 0 && waiting.length > 0) {
+    const candidates = waiting.map(({ vm }) => ({
+      vm: vm.id,
+      options: { ...plainStart, postCopy: vm.policy.allow.includes('post-copy') },
+    }))
+    intents.push({ kind: 'prepare', candidates, atMost: wanted })
   }
   return intents
 }

@@ -20,9 +20,14 @@ export interface PolicyView {
   readonly migrations: readonly { readonly vm: Vm; readonly migration: Migration }[]
 }
 
+export interface Candidate {
+  readonly vm: VmId
+  readonly options: StartOptions
+}
+
 export type Intent =
-  /** Make a target ready: takes memory there, none of the path. */
-  | { readonly kind: 'prepare'; readonly vm: VmId; readonly options: StartOptions }
+  /** Make targets ready for the first `atMost` of these that find a place: takes memory there, none of the path. */
+  | { readonly kind: 'prepare'; readonly candidates: readonly Candidate[]; readonly atMost: number }
   /** Let memory of a ready one flow. */
   | { readonly kind: 'start'; readonly vm: VmId; readonly tuning: Tuning }
   | { readonly kind: 'adjust'; readonly vm: VmId; readonly tuning: Tuning; readonly why: string }

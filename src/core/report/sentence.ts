@@ -55,10 +55,6 @@ export function sentenceOf(event: Observed): string | undefined {
       return `${event.vm}: its stopped copy at the source could not be ended: ${event.why}`
     case 'command-failed':
       return `${event.vm}: ${event.command} failed: ${event.why}`
-    case 'host-unreachable':
-      return `host ${event.host} does not answer: ${event.why}`
-    case 'host-back':
-      return `host ${event.host} answers again`
     case 'journal-failing':
       return `nothing new is admitted: ${event.why}`
     default:

@@ -28,7 +28,7 @@ import {
 } from '../../qmp/public.ts'
 import { HostUnreachable, type Remote, runOk } from '../../remote/remote.ts'
 import type { Clock } from '../../time/clock.ts'
-import { poll, withDeadline } from '../../time/with-deadline.ts'
+import { neverAborts, poll, withDeadline } from '../../time/with-deadline.ts'
 import type {
   Adjustment,
   Capabilities,
@@ -124,7 +124,10 @@ export class QemuHost implements Hypervisor {
           const presence = await this.presence(definition.name, signal)
           // A controller died between telling it to run and writing that down.
           if (as === 'arriving' && presence.state === 'running') await this.#folder.settle(definition.name, signal)
-          return { vm: vmFrom(definition, this.host), presence }
+          return {
+            vm: { ...vmFrom(definition, this.host), paused: presence.state === 'paused' && presence.as === 'home' },
+            presence,
+          }
         }),
     )
   }
@@ -230,6 +233,11 @@ export class QemuHost implements Hypervisor {
   async migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void> {
     try {
       const client = await this.#monitor(vm, signal)
+      const { running, status } = await client.execute('query-status', {}, parseQueryStatus, signal)
+      if (!running) {
+        const detail = `it is ${status} at ${this.host}; a move would set it running at the target`
+        throw new MigrationError(vm, { code: 'source-refused', detail })
+      }
       await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
       await client.execute(
         'migrate-set-parameters',
@@ -315,7 +323,21 @@ export class QemuHost implements Hypervisor {
         await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
       return await this.#listen(vm, 'migrate-incoming', signal)
     } catch (error) {
+      await this.#cleanUp(vm, error)
       throw targetFailure(vm, error)
+    }
+  }
+
+  /** What a failed {@link prepare} left, as far as this host can be asked; the next attempt makes room for itself anyway. */
+  async #cleanUp(vm: VmId, cause: unknown): Promise<void> {
+    if (cause instanceof MigrationError || cause instanceof HostUnreachable) return
+    try {
+      await withDeadline(this.#options.clock, endsWithin, `clearing ${vm} at ${this.host}`, neverAborts, inner =>
+        this.discard(vm, inner),
+      )
+    } catch (error) {
+      // The first error is the one to tell; the core asks both sides about the rest.
+      if (!(error instanceof Error)) throw error
     }
   }
 
@@ -396,4 +418,5 @@ const vmFrom = (definition: QemuDefinition, host: HostId): Vm => ({
   value: definition.value,
   group: definition.group,
   policy: definition.policy,
+  paused: false,
 })
