@@ -70,53 +70,20 @@ const vmRuleSchema = z.strictObject({
   action: z.enum(['move', 'stay']).optional(),
 })
 
-/** Names are unique; paths join what exists, and no path leads to itself. */
-export function checkNames(
-  value: {
-    readonly sites: readonly { readonly name: string; readonly hosts: readonly { readonly name: string }[] }[]
-    readonly paths: readonly { readonly from: string; readonly to: string }[]
-  },
-  report: (path: (string | number)[], message: string) => void,
-): void {
-  const seen = new Map<string, string>()
-  value.sites.forEach((site, s) => {
-    const clash = seen.get(site.name)
-    if (clash !== undefined) report(['sites', s, 'name'], `"${site.name}" is the name of a ${clash} already`)
-    seen.set(site.name, 'site')
-    site.hosts.forEach((host, h) => {
-      const other = seen.get(host.name)
-      if (other !== undefined)
-        report(['sites', s, 'hosts', h, 'name'], `"${host.name}" is the name of a ${other} already`)
-      seen.set(host.name, 'host')
+export const configSchema = z.strictObject({
+  sites: z.array(siteSchema).min(1, 'name at least one site'),
+  paths: z.array(pathSchema).default([]),
+  policy: z
+    .strictObject({
+      name: policyNameSchema.optional(),
+      maxParallel: z.number().int().min(1).optional(),
+      bandwidth: rateSchema.optional(),
     })
-  })
-  value.paths.forEach((path, p) => {
-    for (const end of ['from', 'to'] as const) {
-      if (!seen.has(path[end]))
-        report(['paths', p, end], `no site or host is named "${path[end]}"; there are: ${[...seen.keys()].join(', ')}`)
-    }
-    if (path.from === path.to) report(['paths', p, 'to'], `a path from "${path.from}" to itself`)
-  })
-}
-
-export const configSchema = z
-  .strictObject({
-    sites: z.array(siteSchema).min(1, 'name at least one site'),
-    paths: z.array(pathSchema).default([]),
-    policy: z
-      .strictObject({
-        name: policyNameSchema.optional(),
-        maxParallel: z.number().int().min(1).optional(),
-        bandwidth: rateSchema.optional(),
-      })
-      .prefault({}),
-    vms: z.array(vmRuleSchema).default([]),
-    /** Where journals and locks lie. @default /var/lib/lifeboat, or ~/.local/state/lifeboat for those who are not root */
-    stateDir: z.string().startsWith('/', 'an absolute path').optional(),
-  })
-  .superRefine((config, context) => {
-    checkNames(config, (path, message) => context.addIssue({ code: 'custom', path, message }))
-  })
+    .prefault({}),
+  vms: z.array(vmRuleSchema).default([]),
+  /** Where journals and locks lie. @default /var/lib/lifeboat, or ~/.local/state/lifeboat for those who are not root */
+  stateDir: z.string().startsWith('/', 'an absolute path').optional(),
+})
 
 export type Config = z.output<typeof configSchema>
 export type HostConfig = Config['sites'][number]['hosts'][number]

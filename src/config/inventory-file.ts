@@ -5,8 +5,9 @@ import { hostId, siteId } from '../core/ids.ts'
 import { instant } from '../core/instant.ts'
 import { defaultVmPolicy, type Vm } from '../core/inventory/vm.ts'
 import type { Path, Snapshot } from '../core/inventory/snapshot.ts'
-import { printBytes, printFraction, printRate, printTime, type Milliseconds, showBytes } from '../core/units.ts'
-import { checkNames, pathSchema } from './config-schema.ts'
+import { printBytes, printFraction, printRate, printTime, type Milliseconds } from '../core/units.ts'
+import { checkInventoryNames } from './check-names.ts'
+import { pathSchema } from './config-schema.ts'
 import {
   dirtySchema,
   diskSchema,
@@ -61,22 +62,6 @@ const inventorySchema = z
   .superRefine((value, context) => {
     const report = (path: (string | number)[], message: string): void =>
       context.addIssue({ code: 'custom', path, message })
-    checkNames(value, report)
-    const hosts = new Map(value.sites.flatMap(site => site.hosts.map(host => [host.name, host] as const)))
-    const names = new Set<string>()
-    value.vms.forEach((vm, v) => {
-      if (names.has(vm.name)) report(['vms', v, 'name'], `"${vm.name}" is the name of another VM already`)
-      names.add(vm.name)
-      const host = hosts.get(vm.host)
-      if (host === undefined) report(['vms', v, 'host'], `no host is named "${vm.host}"`)
-      else if (vm.memory > host.memory) {
-        report(
-          ['vms', v, 'memory'],
-          `${showBytes(vm.memory)} is more than its host ${host.name} has (${showBytes(host.memory)})`,
-        )
-      }
-      if (vm.used !== undefined && vm.used > vm.memory) report(['vms', v, 'used'], 'is more than its memory')
-    })
     value.power.forEach(({ site }, p) => {
       if (!value.sites.some(({ name }) => name === site)) report(['power', p, 'site'], `no site is named "${site}"`)
     })
@@ -87,7 +72,7 @@ const inventorySchema = z
 
 /** @throws ConfigError with every mistake, its line and column */
 export function parseInventory(text: string, file: string): Snapshot {
-  const parsed = parseYamlFile(text, file, inventorySchema)
+  const parsed = parseYamlFile(text, file, inventorySchema, checkInventoryNames)
   return {
     takenAt: instant(0),
     sites: parsed.sites.map(({ name, safe, uplink }) => ({ id: name, safe, uplink })),
@@ -115,7 +100,7 @@ export function parseInventory(text: string, file: string): Snapshot {
   }
 }
 
-/** An end of a path is a site where one has that name, else a host; {@link checkNames} has seen that it is one of them. */
+/** An end of a path is a site where one has that name, else a host; check-names.ts has seen that it is one of them. */
 export const pathFrom = (path: z.output<typeof pathSchema>, sites: ReadonlySet<string>): Path => {
   const end = (name: string) => (sites.has(name) ? siteId(name) : hostId(name))
   const { capacity, rtt, loss, perFlow, background } = path

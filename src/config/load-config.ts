@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
+import { checkNames } from './check-names.ts'
 import { configSchema, type Config } from './config-schema.ts'
 import { parseYamlFile } from './yaml-file.ts'
 
@@ -26,7 +27,7 @@ export function loadConfig(named: string | undefined, env: Readonly<Record<strin
     const file = resolve(place)
     const text = readIfThere(file)
     if (text === undefined) continue
-    const config = parseYamlFile(text, file, configSchema)
+    const config = parseYamlFile(text, file, configSchema, checkNames)
     return { file, config, stateDir: config.stateDir ?? defaultStateDir(env) }
   }
   throw new ConfigMissing(

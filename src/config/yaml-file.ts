@@ -24,8 +24,22 @@ export class ConfigError extends Error {
 export const showProblem = ({ file, line, column, where, message }: Problem): string =>
   `${file}:${line}:${column}: ${where === '' ? '' : `${where}: `}${message}`
 
-/** @throws ConfigError with every problem found */
-export function parseYamlFile<S extends z.ZodType>(text: string, file: string, schema: S): z.output<S> {
+/** A mistake that only shows when two places are compared; found also where other places are wrong in themselves. */
+export interface Clash {
+  readonly path: Path
+  readonly message: string
+}
+
+/**
+ * @param clashes looks at the raw document, whatever its shape
+ * @throws ConfigError with every problem found
+ */
+export function parseYamlFile<S extends z.ZodType>(
+  text: string,
+  file: string,
+  schema: S,
+  clashes: (raw: unknown) => readonly Clash[] = () => [],
+): z.output<S> {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const at = (offset: number): Pick<Problem, 'file' | 'line' | 'column'> => {
@@ -35,19 +49,21 @@ export function parseYamlFile<S extends z.ZodType>(text: string, file: string, s
   if (document.errors.length > 0) {
     throw new ConfigError(document.errors.map(error => ({ ...at(error.pos[0]), where: '', message: error.message })))
   }
-  const result = schema.safeParse(document.toJS() ?? {})
-  if (result.success) return result.data
-  const problems = result.error.issues
-    .flatMap(issue => problemsOf(issue))
-    .map(({ path, message }) => ({
+  const raw: unknown = document.toJS() ?? {}
+  const result = schema.safeParse(raw)
+  const compared = clashes(raw)
+  if (result.success && compared.length === 0) return result.data
+  const problems = [...(result.error?.issues ?? []).flatMap(issue => problemsOf(issue)), ...compared].map(
+    ({ path, message }) => ({
       ...at(offsetOf(document, path)),
       where: showPath(path),
       message,
-    }))
+    }),
+  )
   throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column))
 }
 
-type Path = readonly PropertyKey[]
+export type Path = readonly PropertyKey[]
 
 function problemsOf(issue: z.core.$ZodIssue): readonly { readonly path: Path; readonly message: string }[] {
   if (issue.code === 'unrecognized_keys') {

@@ -76,7 +76,10 @@ export function completeLinks(sites: readonly LabSite[], given: readonly LabLink
 export const linkBetween = (links: readonly LabLink[], a: SiteId, b: SiteId): LabLink | undefined =>
   links.find(({ between: [x, y] }) => (x === a && y === b) || (x === b && y === a))
 
-/** @throws LabError with every reason why this lab cannot be made */
+/** Guests are often alike, and so are their mistakes. */
+const mistakesShown = 5
+
+/** @throws LabError with the reasons why this lab cannot be made */
 export function insistOnSpec(spec: LabSpec): void {
   const wrong: string[] = []
   if (!/^[a-z0-9][a-z0-9-]{0,15}$/.test(spec.name))
@@ -99,7 +102,9 @@ export function insistOnSpec(spec: LabSpec): void {
     } else if (hot > 0 && fill <= hot)
       wrong.push(`${vm}: the fill (${showBytes(fill)}) must be larger than the hot set (${showBytes(hot)})`)
   }
-  if (wrong.length > 0) throw new LabError(`this lab cannot be made:\n  ${wrong.join('\n  ')}`)
+  if (wrong.length === 0) return
+  const more = wrong.length > mistakesShown ? [`… and ${wrong.length - mistakesShown} more of the kind`] : []
+  throw new LabError(`this lab cannot be made:\n  ${[...wrong.slice(0, mistakesShown), ...more].join('\n  ')}`)
 }
 
 /** A scenario's inventory as a lab: same names; what a lab cannot act out is left to the simulator. */

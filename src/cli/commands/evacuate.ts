@@ -12,7 +12,7 @@ import type { Plan } from '../../core/plan/plan.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
 import { planBounds } from '../../core/report/bounds.ts'
 import { reportOf } from '../../core/report/report.ts'
-import { parseRate } from '../../core/units.ts'
+import type { BytesPerSecond } from '../../core/units.ts'
 import { serveOrders } from '../../engine/control-socket.ts'
 import { realClock } from '../../engine/real-clock.ts'
 import { type RunHandle, type RunResult, runEvacuation } from '../../engine/run-evacuation.ts'
@@ -26,14 +26,15 @@ import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet } from '../fle
 import { whoami } from '../identity.ts'
 import { type LiveView, liveView } from '../live-view.ts'
 import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
+import { countOption, quantityOption } from '../quantity-option.ts'
 import { planLines } from '../render/plan-table.ts'
 import { reportLines } from '../render/report-table.ts'
 
 export interface EvacuateFlags {
   readonly to: readonly string[]
   readonly policy?: string
-  readonly maxParallel?: string
-  readonly bandwidth?: string
+  readonly maxParallel?: number
+  readonly bandwidth?: BytesPerSecond
   readonly yes?: boolean
   readonly dryRun?: boolean
   readonly partial?: boolean
@@ -64,8 +65,8 @@ that allows it), 4 not all VMs fit, 130 interrupted.`,
       '--policy <name>',
       `who goes when: ${policyNames.join(', ')} (default: from the configuration, else ${defaultPolicy})`,
     )
-    .option('--max-parallel <n>', 'at most so many migrations at a time, whatever the policy wants')
-    .option('--bandwidth <rate>', 'for all migrations together, like 200Mbit/s')
+    .addOption(countOption('--max-parallel <n>', 'at most so many migrations at a time, whatever the policy wants', 1))
+    .addOption(quantityOption('--bandwidth <rate>', 'rate', 'for all migrations together, like 200Mbit/s'))
     .option('--yes', 'do not ask')
     .option('--dry-run', 'show the plan and do nothing')
     .option('--partial', 'go on although some VMs do not fit anywhere')
@@ -147,17 +148,10 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   }
 }
 
-function limitsOf(fleet: Fleet, flags: EvacuateFlags): Limits {
-  const { policy } = fleet.config
-  const parallel = flags.maxParallel === undefined ? policy.maxParallel : Number(flags.maxParallel)
-  if (parallel !== undefined && !(Number.isInteger(parallel) && parallel >= 1)) {
-    throw usageError(`--max-parallel ${flags.maxParallel}: expected a whole number, 1 or more`)
-  }
-  return {
-    maxParallel: parallel,
-    bandwidth: flags.bandwidth === undefined ? policy.bandwidth : parseRate(flags.bandwidth),
-  }
-}
+const limitsOf = ({ config }: Fleet, flags: EvacuateFlags): Limits => ({
+  maxParallel: flags.maxParallel ?? config.policy.maxParallel,
+  bandwidth: flags.bandwidth ?? config.policy.bandwidth,
+})
 
 const misfits = (plan: Plan) => plan.unplaced.filter(({ failure }) => failure.code === 'no-target')
 

@@ -1,7 +1,7 @@
 /** `lifeboat lab up|down|status|wan|cut|heal|kill`: sites, hosts, guests and a WAN on this machine. */
 import type { Command as Program } from 'commander'
 import { hostId, siteId, vmId } from '../../core/ids.ts'
-import { ms, parseFraction, parseRate, parseTime, showBytes, showRate, showTime } from '../../core/units.ts'
+import { ms, showBytes, showRate, showTime } from '../../core/units.ts'
 import { realClock } from '../../engine/real-clock.ts'
 import { changeLink, killHost, killSite, killVm, linkOf, linkStats } from '../../lab/lab-harm.ts'
 import { labDown } from '../../lab/lab-down.ts'
@@ -12,6 +12,8 @@ import { followGuests } from '../../lab/proof-of-life.ts'
 import { exitCode, usageError } from '../exit.ts'
 import { addLabFlags, defaultRoot, type LabFlags, specFromFlags, specFromFolder } from '../lab-flags.ts'
 import { err, formatOf, out, outJson, outLines } from '../output.ts'
+import { quantityOption } from '../quantity-option.ts'
+import type { LinkChange } from '../../lab/wan.ts'
 import { paint } from '../render/paint.ts'
 import { table } from '../render/table.ts'
 
@@ -75,32 +77,25 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
   named(lab.command('wan').summary('show the WAN, or change a link while it is in use'))
     .argument('[a]', 'a site')
     .argument('[b]', 'another site')
-    .option('--capacity <rate>', 'like 30Mbit/s, each direction')
-    .option('--rtt <time>', 'like 80ms')
-    .option('--loss <percent>', 'like 0.5%')
-    .action(
-      async (
-        a: string | undefined,
-        b: string | undefined,
-        flags: Named & { capacity?: string; rtt?: string; loss?: string },
-      ) => {
-        const record = readRecord(flags.root, flags.name)
-        const signal = AbortSignal.timeout(10_000)
-        if (a === undefined) return outLines(await wanLines(flags.root, record, signal))
-        if (b === undefined) throw usageError('a link has two ends: lifeboat lab wan A B --capacity 30Mbit/s')
-        const capacity = flags.capacity === undefined ? undefined : parseRate(flags.capacity)
-        if (capacity === 0)
-          throw usageError(`--capacity ${flags.capacity}: cut the link instead: lifeboat lab cut ${a} ${b}`)
-        const change = {
-          ...(capacity === undefined ? {} : { capacity }),
-          ...(flags.rtt === undefined ? {} : { rtt: parseTime(flags.rtt) }),
-          ...(flags.loss === undefined ? {} : { loss: parseFraction(flags.loss) }),
-        }
-        if (Object.keys(change).length === 0) throw usageError('say what to change: --capacity, --rtt, --loss')
-        await changeLink(flags.root, record, linkOf(record, a, b), change, signal)
-        return outLines(await wanLines(flags.root, record, signal))
-      },
-    )
+    .addOption(quantityOption('--capacity <rate>', 'rate', 'like 30Mbit/s, each direction'))
+    .addOption(quantityOption('--rtt <time>', 'time', 'like 80ms'))
+    .addOption(quantityOption('--loss <percent>', 'percent', 'like 0.5%'))
+    .action(async (a: string | undefined, b: string | undefined, flags: Named & LinkChange) => {
+      const record = readRecord(flags.root, flags.name)
+      const signal = AbortSignal.timeout(10_000)
+      if (a === undefined) return outLines(await wanLines(flags.root, record, signal))
+      if (b === undefined) throw usageError('a link has two ends: lifeboat lab wan A B --capacity 30Mbit/s')
+      const { capacity, rtt, loss } = flags
+      if (capacity === 0) throw usageError(`--capacity 0: cut the link instead: lifeboat lab cut ${a} ${b}`)
+      const change = {
+        ...(capacity === undefined ? {} : { capacity }),
+        ...(rtt === undefined ? {} : { rtt }),
+        ...(loss === undefined ? {} : { loss }),
+      }
+      if (Object.keys(change).length === 0) throw usageError('say what to change: --capacity, --rtt, --loss')
+      await changeLink(flags.root, record, linkOf(record, a, b), change, signal)
+      return outLines(await wanLines(flags.root, record, signal))
+    })
   for (const [verb, cut] of [
     ['cut', true],
     ['heal', false],

@@ -1,0 +1,93 @@
+/**
+ * Mistakes that only show when two places of a file are compared: names used twice, ends of paths that do not exist, a VM on a host
+ * that is not there. Looks at the raw document and takes from it what is well-formed, so that such a mistake is told together with
+ * those of shape, not after they were mended.
+ */
+import { z } from 'zod'
+import { showBytes } from '../core/units.ts'
+import { sizeSchema } from './quantity-schema.ts'
+import type { Clash } from './yaml-file.ts'
+
+const text = z.string().optional().catch(undefined)
+const size = sizeSchema.optional().catch(undefined)
+const many = <T extends z.ZodType>(element: T) => z.array(element).catch([])
+
+const host = z.looseObject({ name: text, memory: size }).catch({})
+const site = z.looseObject({ name: text, hosts: many(host).default([]) }).catch({ hosts: [] })
+const path = z.looseObject({ from: text, to: text }).catch({})
+const vm = z.looseObject({ name: text, host: text, memory: size, used: size }).catch({})
+const whole = z
+  .looseObject({ sites: many(site).default([]), paths: many(path).default([]), vms: many(vm).default([]) })
+  .catch({ sites: [], paths: [], vms: [] })
+
+type Whole = z.output<typeof whole>
+
+/** Names of sites and hosts are unique; paths join what exists, and none leads to itself. */
+export function checkNames(raw: unknown): readonly Clash[] {
+  const { sites, paths } = whole.parse(raw)
+  return [...uniqueNames(sites), ...endsOfPaths(sites, paths)]
+}
+
+/** As {@link checkNames}; and VMs have a name of their own and a host that is there and large enough. */
+export function checkInventoryNames(raw: unknown): readonly Clash[] {
+  const { sites, vms } = whole.parse(raw)
+  return [...checkNames(raw), ...placesOfVms(sites, vms)]
+}
+
+function uniqueNames(sites: Whole['sites']): readonly Clash[] {
+  const seen = new Map<string, string>()
+  const clashes: Clash[] = []
+  const see = (name: string | undefined, kind: string, at: (string | number)[]): void => {
+    if (name === undefined) return
+    const other = seen.get(name)
+    if (other !== undefined) clashes.push({ path: at, message: `"${name}" is the name of a ${other} already` })
+    seen.set(name, kind)
+  }
+  sites.forEach((each, s) => {
+    see(each.name, 'site', ['sites', s, 'name'])
+    each.hosts.forEach(({ name }, h) => see(name, 'host', ['sites', s, 'hosts', h, 'name']))
+  })
+  return clashes
+}
+
+function endsOfPaths(sites: Whole['sites'], paths: Whole['paths']): readonly Clash[] {
+  const known = new Set(sites.flatMap(each => [each.name, ...each.hosts.map(({ name }) => name)]))
+  const clashes: Clash[] = []
+  paths.forEach(({ from, to }, p) => {
+    for (const [end, name] of [
+      ['from', from],
+      ['to', to],
+    ] as const) {
+      if (name === undefined || known.has(name)) continue
+      const there = [...known].filter(each => each !== undefined).join(', ')
+      clashes.push({ path: ['paths', p, end], message: `no site or host is named "${name}"; there are: ${there}` })
+    }
+    if (from !== undefined && from === to)
+      clashes.push({ path: ['paths', p, 'to'], message: `a path from "${from}" to itself` })
+  })
+  return clashes
+}
+
+function placesOfVms(sites: Whole['sites'], vms: Whole['vms']): readonly Clash[] {
+  const hosts = new Map(sites.flatMap(each => each.hosts.map(({ name, memory }) => [name, memory] as const)))
+  const names = new Set<string>()
+  const clashes: Clash[] = []
+  vms.forEach(({ name, host: at, memory, used }, v) => {
+    if (name !== undefined && names.has(name))
+      clashes.push({ path: ['vms', v, 'name'], message: `"${name}" is the name of another VM already` })
+    if (name !== undefined) names.add(name)
+    if (at !== undefined && !hosts.has(at))
+      clashes.push({ path: ['vms', v, 'host'], message: `no host is named "${at}"` })
+    const room = hosts.get(at)
+    if (memory !== undefined && room !== undefined && memory > room) {
+      const message = `${showBytes(memory)} is more than its host ${at} has (${showBytes(room)})`
+      clashes.push({ path: ['vms', v, 'memory'], message })
+    }
+    if (memory !== undefined && used !== undefined && used > memory)
+      clashes.push({
+        path: ['vms', v, 'used'],
+        message: `${showBytes(used)} is more than its memory (${showBytes(memory)})`,
+      })
+  })
+  return clashes
+}
