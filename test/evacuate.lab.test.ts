@@ -184,7 +184,7 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
 
   test('a target that dies in the middle costs an attempt, not the guest', async () => {
     const run = start('evacuate', from, '--to', to, '--yes', '-o', 'json')
-    await clock.sleep(ms(1_500), never)
+    await run.saw(/memory flows/)
     const victims = lab.record.spec.hosts
       .filter(({ site }) => site === siteId(to))
       .flatMap(({ id }) => processesNaming(vmsFolder(testRoot, 'evacuate', id)))

@@ -1,17 +1,21 @@
 /** Takes a lab down: everything it made, by its own record and names, and nothing else. Works whatever was killed before; idempotent. */
 import { existsSync, rmSync } from 'node:fs'
 import { localRemote } from '../remote/local.ts'
+import { ms } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { LabError } from './lab-error.ts'
 import { labFolder } from './lab-names.ts'
 import { type KnownProcess, readRecord } from './lab-record.ts'
 import { namespacesOf, removeNamespaces } from './network.ts'
-import { commandLineOf, endProcesses, lives, processesNaming } from './processes.ts'
+import { commandLineOf, endProcesses, lives, processesNaming, startTimeOf } from './processes.ts'
 
 export interface TakenDown {
   readonly processes: number
   readonly namespaces: number
 }
+
+/** What Lifeboat runs on a host for a moment, to look at it, is gone after this. */
+const passing = ms(1_000)
 
 /** @throws LabNotFound; LabError when something would not go */
 export async function labDown(root: string, name: string, clock: Clock, signal: AbortSignal): Promise<TakenDown> {
@@ -49,23 +53,26 @@ export async function takeDown(root: string, name: string, clock: Clock, signal:
   const strangers = namespaces.length === 0 ? [] : await processesIn(namespaces, signal)
   await removeNamespaces(namespaces, signal)
   rmSync(folder, { recursive: true, force: true })
-  if (strangers.length > 0) {
+  if (strangers.length > 0) await clock.sleep(passing, signal)
+  const staying = strangers.filter(lives)
+  if (staying.length > 0) {
     throw new LabError(
-      `lab ${name} is down, but these processes, which are not the lab's, still run in its namespaces: ${strangers.join(', ')}`,
+      `lab ${name} is down, but these processes, which are not the lab's, still run in its namespaces: ${staying.map(({ pid, what }) => `${pid} (${what})`).join(', ')}`,
     )
   }
   return { processes: ended, namespaces: namespaces.length }
 }
 
 /** `ip netns pids` of each; whoever entered a namespace of the lab by hand is named, not killed. */
-async function processesIn(namespaces: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
-  const found: string[] = []
+async function processesIn(namespaces: readonly string[], signal: AbortSignal): Promise<readonly KnownProcess[]> {
+  const found: KnownProcess[] = []
   for (const namespace of namespaces) {
     const { code, stdout } = await localRemote.run(['ip', 'netns', 'pids', namespace], {}, signal)
     if (code !== 0) continue
     for (const pid of stdout.split('\n').filter(line => line !== '')) {
       const words = commandLineOf(Number(pid))
-      if (words.length > 0 && words[0] !== '') found.push(`${pid} (${words.slice(0, 2).join(' ')})`)
+      const startTime = startTimeOf(Number(pid))
+      if (startTime !== undefined) found.push({ pid: Number(pid), startTime, what: words.slice(0, 2).join(' ') })
     }
   }
   return found

@@ -24,7 +24,7 @@ import { startTimeOf } from './processes.ts'
 /** Software emulation: works everywhere, also where /dev/kvm exists and cannot boot a guest. */
 const accelerator = ['-accel', 'tcg', '-cpu', 'qemu64']
 /**
- * Less memory than asked for, so that its size is no multiple of 64 pages. Under TCG, QEMU up to 9.0 loses writes during a migration
+ * Less memory than asked for, so that its size is no multiple of 64 pages. Under TCG, QEMU 7.2 loses writes during a migration
  * where it is one: the quick way through the dirty bitmap (cpu_physical_memory_sync_dirty_bitmap) clears bits without telling the
  * vCPU's TLB when it found nothing new, as at the very first pass. Guests then hung in one of about forty moves. @unit KiB
  */
