@@ -201,8 +201,8 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
   test('a guest that dies on the way is lost and said so; the others get out', async () => {
     const run = start('evacuate', from, '--to', to, '--yes', '-o', 'ndjson', '--bandwidth', '160Mbit/s')
     await run.saw(/"kind":"progress"/)
-    const moving = /"kind":"memory-flowing","vm":"(vm-\d)"/.exec(await textSoFar(run))?.[1]
-    assert.ok(moving !== undefined)
+    const moving = [...run.soFar().matchAll(/"kind":"memory-flowing","vm":"(vm-\d)"/g)].at(-1)?.[1]
+    assert.ok(moving !== undefined, run.soFar())
     const home = lab.life.report(0).find(({ vm }) => vm === moving)?.host ?? hostId('a-1')
     await endProcesses(processesNaming(`${vmsFolder(testRoot, 'evacuate', home)}/${moving}`), clock, never)
     const { code } = await run.done
@@ -227,13 +227,3 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
     assert.ok(vms.length < guests)
   })
 })
-
-async function textSoFar(run: ReturnType<typeof startLifeboat>): Promise<string> {
-  let text = ''
-  run.child.stdout?.on('data', (chunk: string) => {
-    text += chunk
-  })
-  await run.saw(/"kind":"progress"/)
-  await clock.sleep(ms(1_500), never)
-  return text === '' ? '' : text
-}

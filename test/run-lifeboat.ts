@@ -14,6 +14,8 @@ export interface Running {
   readonly done: Promise<Ran>
   /** Resolves when the output so far matches; rejects when it ended without. */
   saw(pattern: RegExp): Promise<void>
+  /** What it wrote to standard output until now. */
+  soFar(): string
 }
 
 /** A command that hangs is ended after this. @unit ms */
@@ -49,6 +51,7 @@ export function startLifeboat(args: readonly string[], env: Readonly<Record<stri
   return {
     child,
     done,
+    soFar: () => stdout,
     saw: pattern =>
       new Promise((resolve, reject) => {
         const look = (): void => {

@@ -23,6 +23,8 @@ export class UriError extends Error {
 
 const forms = 'qmp+local:///FOLDER, qmp+netns://NAMESPACE/FOLDER, qmp+ssh://USER@HOST/FOLDER'
 
+const schemes = ['qmp+local', 'qmp+netns', 'qmp+ssh'] as const
+
 /** @throws UriError */
 export function parseHostUri(text: string): HostUri {
   const match = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(\/[^?#]*)?([?#].*)?$/i.exec(text)
@@ -32,9 +34,11 @@ export function parseHostUri(text: string): HostUri {
     throw new UriError(`"${text}": libvirt hosts are not supported yet by this version; expected one of ${forms}`)
   }
   if (rest !== undefined) throw new UriError(`"${text}": "${rest}" is not understood here`)
+  const known = schemes.find(each => each === scheme.toLowerCase())
+  if (known === undefined) throw new UriError(`"${text}": unknown scheme "${scheme}"; expected one of ${forms}`)
   if (!/^\/[^/]/.test(folder))
     throw new UriError(`"${text}" names no folder of VM definitions; expected one of ${forms}`)
-  switch (scheme.toLowerCase()) {
+  switch (known) {
     case 'qmp+local':
       if (authority !== '') throw new UriError(`"${text}": a local uri has three slashes: qmp+local:///FOLDER`)
       return { kind: 'qmp-local', folder }
@@ -57,7 +61,5 @@ export function parseHostUri(text: string): HostUri {
         folder,
       }
     }
-    default:
-      throw new UriError(`"${text}": unknown scheme "${scheme}"; expected one of ${forms}`)
   }
 }

@@ -42,13 +42,26 @@ export function findKernel(): string | undefined {
   return chosen === undefined ? undefined : join('/boot', chosen)
 }
 
+/** What a machine has, as far as the lab cares. */
+export interface Machine {
+  readonly isRoot: boolean
+  has(program: string): boolean
+  readonly hasKernel: boolean
+}
+
+const thisMachine = (): Machine => ({
+  isRoot: process.getuid?.() === 0,
+  has: program => findProgram(program) !== undefined,
+  hasKernel: findKernel() !== undefined,
+})
+
 /** @throws LabRequirement listing everything that is missing */
-export function insistOnRequirements(): void {
-  if (process.getuid?.() !== 0) {
+export function insistOnRequirements(machine: Machine = thisMachine()): void {
+  if (!machine.isRoot) {
     throw new LabRequirement('the lab makes network namespaces, which needs root: try again with sudo')
   }
-  const missing = Object.entries(programs).filter(([program]) => findProgram(program) === undefined)
-  const kernel = findKernel() === undefined
+  const missing = Object.entries(programs).filter(([program]) => !machine.has(program))
+  const kernel = !machine.hasKernel
   if (missing.length === 0 && !kernel) return
   const packages = [...new Set([...missing.map(([, name]) => name), ...(kernel ? ['linux-image-cloud-amd64'] : [])])]
   const what = [...missing.map(([program]) => program), ...(kernel ? ['a kernel for the guests in /boot'] : [])]
