@@ -80,11 +80,15 @@ const sizeScale: Scale = [
   ['kB', 1e3],
   ['B', 1],
 ]
-const rateScale: Scale = [
+const bitScale: Scale = [
   ['Tbit/s', 1e12 / 8],
   ['Gbit/s', 1e9 / 8],
   ['Mbit/s', 1e6 / 8],
   ['kbit/s', 1e3 / 8],
+  ['bit/s', 1 / 8],
+]
+const rateScale: Scale = [
+  ...bitScale.slice(0, 4),
   ...sizeScale.map(([name, factor]) => [`${name}/s`, factor] as const),
   ['bit/s', 1 / 8],
 ]
@@ -157,8 +161,16 @@ function printScaled(value: number, scale: Scale, smallest: string): string {
 
 /** Exact: `parseBytes(printBytes(x)) === x`. */
 export const printBytes = (size: Bytes): string => printScaled(size, sizeScale, 'B')
+/** Bits are how links are sold: `200Mbit/s` rather than `25MB/s`, as long as it is as short as this. */
+const fewDigits = 4
+
 /** Exact: `parseRate(printRate(x)) === x`. */
-export const printRate = (rate: BytesPerSecond): string => printScaled(rate, rateScale, 'B/s')
+export function printRate(rate: BytesPerSecond): string {
+  const inBits = printScaled(rate, bitScale, 'bit/s')
+  return Number.parseFloat(inBits).toString().length <= fewDigits && !inBits.includes('e')
+    ? inBits
+    : printScaled(rate, rateScale, 'B/s')
+}
 /** Exact: `parseTime(printTime(x)) === x`. */
 export const printTime = (time: Milliseconds): string => printScaled(time, timeScale, 'ms')
 /** Parses back to the same fraction, to the last bits of a double. */

@@ -171,11 +171,13 @@ async function ask(
   requests: readonly RelayRequest[],
   signal: AbortSignal,
 ): Promise<readonly RelayAnswer[]> {
-  const socket = await connectUnix(relaySocket(root, lab), signal).catch((error: unknown) => {
-    throw new LabError(
+  const silent = (cause: unknown): LabError =>
+    new LabError(
       `the WAN of lab ${lab} does not answer (its relay was ended?); take the lab down and up again: lifeboat lab down --name ${lab}`,
-      { cause: error },
+      { cause },
     )
+  const socket = await connectUnix(relaySocket(root, lab), signal).catch((error: unknown) => {
+    throw silent(error)
   })
   try {
     const answers: RelayAnswer[] = []
@@ -189,9 +191,12 @@ async function ask(
       }
       if (answers.length === requests.length) break
     }
+    if (answers.length < requests.length) throw silent('it closed the connection')
     const refused = answers.find(({ ok }) => !ok)
     if (refused !== undefined) throw new LabError(`the WAN refused: ${refused.message}`)
     return answers
+  } catch (error) {
+    throw error instanceof LabError ? error : silent(error)
   } finally {
     socket.destroy()
   }

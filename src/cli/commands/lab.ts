@@ -9,7 +9,7 @@ import { configFile } from '../../lab/lab-names.ts'
 import { type LabRecord, listLabs, readRecord } from '../../lab/lab-record.ts'
 import { labUp } from '../../lab/lab-up.ts'
 import { followGuests } from '../../lab/proof-of-life.ts'
-import { exitCode, usageError } from '../exit.ts'
+import { CliError, exitCode, usageError } from '../exit.ts'
 import { addLabFlags, defaultRoot, type LabFlags, specFromFlags, specFromFolder } from '../lab-flags.ts'
 import { err, formatOf, out, outJson, outLines } from '../output.ts'
 import { quantityOption } from '../quantity-option.ts'
@@ -128,7 +128,8 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
 /** Ctrl-C aborts, and what was made is taken away before the program ends. */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController()
-  const onSignal = (): void => stop.abort(new Error('interrupted; what was made has been taken away'))
+  const onSignal = (): void =>
+    stop.abort(new CliError(exitCode.interrupted, 'interrupted; what was made has been taken away'))
   process.once('SIGINT', onSignal)
   process.once('SIGTERM', onSignal)
   try {
