@@ -40,6 +40,9 @@ describe('the demo', { skip: whyNoLab() ?? false }, () => {
     assert.equal(summary.safe, 3)
     assert.match(stderr, /All 3 guests went on: no tick missing, none repeated/)
     assertNothingLeft()
+    const kept = /lifeboat report (\S+\.db)/.exec(stderr)?.[1] ?? ''
+    const again = await startLifeboat(['report', kept, '-o', 'json']).done
+    assert.deepEqual(JSON.parse(again.stdout), JSON.parse(stdout), 'the journal that was kept tells the same')
   })
 
   test('interrupted while guests boot, it takes down what it made', async () => {

@@ -235,8 +235,8 @@ vms: [{ name: web-1, host: sendai-1, memory: 80MiB, used: 60MiB, value: 7 }]
   })
 
   after(() => {
-    // Only the image stays, for the next run.
-    const left = existsSync(testRoot) ? readdirSync(testRoot).filter(name => !name.startsWith('.image')) : []
+    // Only the image and the journals of demos stay.
+    const left = existsSync(testRoot) ? readdirSync(testRoot).filter(name => !name.startsWith('.')) : []
     assert.deepEqual(left, [])
   })
 })

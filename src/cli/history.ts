@@ -1,4 +1,5 @@
 /** Evacuations that were, or are, from their journals: what status, watch, report and explain read. No hypervisor is asked. */
+import { existsSync } from 'node:fs'
 import { loadConfig } from '../config/load-config.ts'
 import type { Evacuation } from '../core/control/evacuation.ts'
 import { type EvacuationId, isId } from '../core/ids.ts'
@@ -17,16 +18,17 @@ export interface Past {
 }
 
 /**
- * The evacuation of that id, the newest of that site, or the newest of all.
+ * The evacuation of that id, the newest of that site, the one whose journal that file is, or the newest of all.
  * @throws CliError when there is none
  */
 export function findPast(config: string | undefined, which: string | undefined): Past {
+  if (which?.includes('/') === true || which?.endsWith('.db') === true) return openFile(which)
   const { stateDir } = loadConfig(config, process.env)
   const ids = [...listEvacuations(stateDir)].reverse()
   for (const id of ids) {
     if (which !== undefined && id !== which && !isId(which)) continue
     if (which !== undefined && id !== which && !id.startsWith(`${which}-`) && !id.startsWith(`${which}_`)) continue
-    const past = openPast(stateDir, id)
+    const past = openPast(journalOf(stateDir, id))
     if (past === undefined) continue
     if (which === undefined || id === which || past.state.started.endangered.some(site => site === which)) return past
     past.reader.close()
@@ -38,9 +40,15 @@ export function findPast(config: string | undefined, which: string | undefined):
   throw usageError(which === undefined ? `no evacuation to show; ${known}` : `no evacuation of "${which}"; ${known}`)
 }
 
+function openFile(file: string): Past {
+  if (!existsSync(file)) throw usageError(`there is no journal at ${file}`)
+  const past = openPast(file)
+  if (past === undefined) throw usageError(`${file} is the journal of an evacuation that never began`)
+  return past
+}
+
 /** A journal that was made and never begun is nothing to show. */
-function openPast(stateDir: string, id: EvacuationId): Past | undefined {
-  const file = journalOf(stateDir, id)
+function openPast(file: string): Past | undefined {
   const reader = readJournal(file)
   const rows = reader.read(0)
   const state = replay(rows, undefined)
@@ -48,5 +56,5 @@ function openPast(stateDir: string, id: EvacuationId): Past | undefined {
     reader.close()
     return undefined
   }
-  return { id, file, reader, rows, state }
+  return { id: state.started.id, file, reader, rows, state }
 }

@@ -8,6 +8,13 @@ export function realClock(notBefore: Instant = instant(0)): Clock {
   const origin = Math.max(performance.timeOrigin + performance.now(), notBefore) - performance.now()
   return {
     now: () => instant(origin + performance.now()),
-    sleep: (span, signal) => sleep(span, undefined, { signal }),
+    sleep: async (span, signal) => {
+      try {
+        await sleep(span, undefined, { signal })
+      } catch (error) {
+        // Node wraps the reason in an AbortError; who aborted wants to see why.
+        throw signal.aborted ? signal.reason : error
+      }
+    },
   }
 }

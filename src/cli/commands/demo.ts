@@ -1,4 +1,6 @@
 /** `lifeboat demo`: a whole evacuation on this machine, with real guests, from nothing to proof, and everything taken away again. */
+import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Command as Program } from 'commander'
 import { loadConfig } from '../../config/load-config.ts'
 import { policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
@@ -18,7 +20,7 @@ import { tickPeriod } from '../../lab/life-verdict.ts'
 import { followGuests, type GuestLife, type ProofOfLife } from '../../lab/proof-of-life.ts'
 import { exitCode, type ExitCode } from '../exit.ts'
 import { addLabFlags, type LabFlags, specFromFlags } from '../lab-flags.ts'
-import { err, formatOf, out, outJson, outLines } from '../output.ts'
+import { err, formatOf, outJson, outLines } from '../output.ts'
 import { paint } from '../render/paint.ts'
 import { table } from '../render/table.ts'
 import { evacuate } from './evacuate.ts'
@@ -86,7 +88,10 @@ async function demo(flags: DemoFlags): Promise<ExitCode> {
     const proven = prove(life, noise, past.report)
     if (json) outJson(past.report)
     ;(json ? errLines : outLines)(['', ...proven.lines])
-    if (!json && flags.keep !== true) out(`The journal lies in the lab and goes with it; --keep keeps both.`)
+    const kept = keepJournal(flags.root, past.file, past.report.evacuation)
+    err(
+      `The journal is kept: npx lifeboat report ${kept}    npx lifeboat explain ${spec.guests[0]?.vm ?? 'vm-1'} ${kept}`,
+    )
     if (flags.keep === true) tellWhatToTry(flags, spec)
     return proven.ok ? code : exitCode.partly
   } finally {
@@ -100,14 +105,30 @@ async function demo(flags: DemoFlags): Promise<ExitCode> {
 
 const errLines = (lines: readonly string[]): void => err(lines.join('\n'))
 
-function newestReport(stateDir: string): { readonly report: Report } {
+/** Journals of demos are kept beside the labs, the newest few. */
+const journalsKept = 20
+
+function keepJournal(root: string, file: string, id: string): string {
+  const folder = join(root, '.journals')
+  mkdirSync(folder, { recursive: true })
+  const kept = join(folder, `${id}.db`)
+  copyFileSync(file, kept)
+  const byAge = readdirSync(folder)
+    .map(name => ({ path: join(folder, name), at: statSync(join(folder, name)).mtimeMs }))
+    .sort((a, b) => b.at - a.at)
+  for (const { path } of byAge.slice(journalsKept)) rmSync(path, { force: true })
+  return kept
+}
+
+function newestReport(stateDir: string): { readonly report: Report; readonly file: string } {
   const id = listEvacuations(stateDir).at(-1)
   if (id === undefined) throw new Error('the evacuation left no journal')
-  const reader = readJournal(journalOf(stateDir, id))
+  const file = journalOf(stateDir, id)
+  const reader = readJournal(file)
   const state = replay(reader.read(0), undefined)
   reader.close()
   if (state === undefined) throw new Error('the journal of the evacuation is empty')
-  return { report: reportOf(state) }
+  return { report: reportOf(state), file }
 }
 
 /** A guest's ticks may be late by its downtime, by half a period of chance, and by the noise this machine showed at rest. */

@@ -17,7 +17,7 @@ import { formatOf, out, outJson, outLines } from '../output.ts'
 import { frame } from '../render/frame.ts'
 import { reportLines } from '../render/report-table.ts'
 
-const which = 'a site or an evacuation id; the newest evacuation if left out'
+const which = 'a site, an evacuation id or a journal file; the newest evacuation if left out'
 
 export function addLook(program: Program): void {
   program

@@ -83,7 +83,7 @@ function headLines(state: Evacuation, all: readonly Migration[], now: Instant): 
     [
       paint.good(`safe ${safe} of ${all.length}`),
       `sent ${showBytes(sent)}`,
-      link,
+      ...(state.endedAt === undefined ? [link] : []),
       ...(left > 0 ? [paint.bad(`left behind ${left}`)] : []),
       ...(doubtful > 0 ? [paint.warn(`uncertain ${doubtful}`)] : []),
     ].join('   '),
