@@ -67,30 +67,46 @@ export const qmp: Bench = {
       await bare.line()
       await bare.call('{"execute":"qmp_capabilities"}\n')
       const ourCall = () => client.execute('query-status', {}, parseQueryStatus, signal)
-      const bareCall = () => bare.call('{"execute":"query-status"}\n')
-      await perSecond(ourCall)
-      await perSecond(bareCall)
+      const bareCall = () => bare.call('{"execute":"query-status","id":1}\n')
+      const shortestCall = () => bare.call('{"execute":"query-status"}\n')
+      for (const call of [ourCall, bareCall, shortestCall]) await perSecond(call)
       const ours: number[] = []
       const theirs: number[] = []
+      const shortest: number[] = []
       for (let round = 0; round < rounds; round += 1) {
         ours.push(await perSecond(ourCall))
         theirs.push(await perSecond(bareCall))
-        onProgress(
-          `round ${round + 1} of ${rounds}: ours ${ours.at(-1)?.toFixed(0)}, bare ${theirs.at(-1)?.toFixed(0)}`,
-        )
+        shortest.push(await perSecond(shortestCall))
+        const [a, b, c] = [ours, theirs, shortest].map(each => each.at(-1)?.toFixed(0))
+        onProgress(`round ${round + 1} of ${rounds}: ours ${a}, bare ${b}, bare without id ${c}`)
       }
       await client.close()
       socket.destroy()
-      const ratio = median(ours.map((value, at) => value / (theirs[at] ?? value)))
-      const rows = [
-        ['lifeboat/qmp', median(ours).toFixed(0), percent(ratio)],
-        ['bare, splits lines only', median(theirs).toFixed(0), '100.0 %'],
-      ]
+      const against = (others: readonly number[]): number =>
+        median(ours.map((value, at) => value / (others[at] ?? value)))
+      const ratio = against(theirs)
+      const ratioToShortest = against(shortest)
       return {
-        columns: [{ title: 'client' }, { title: 'calls/s', align: 'right' }, { title: 'ratio', align: 'right' }],
-        rows,
-        figures: { oursPerSecond: median(ours), barePerSecond: median(theirs), ratio, wantedAtLeast: wanted },
-        verdict: `asked: at least ${percent(wanted)} of the bare client; reached: ${percent(ratio)}`,
+        columns: [
+          { title: 'client' },
+          { title: 'calls/s', align: 'right' },
+          { title: 'ours against it', align: 'right' },
+        ],
+        rows: [
+          ['lifeboat/qmp', median(ours).toFixed(0), '100.0 %'],
+          ['bare, same lines', median(theirs).toFixed(0), percent(ratio)],
+          ['bare, without an id', median(shortest).toFixed(0), percent(ratioToShortest)],
+        ],
+        figures: {
+          oursPerSecond: median(ours),
+          barePerSecond: median(theirs),
+          ratio,
+          bareWithoutIdPerSecond: median(shortest),
+          ratioToBareWithoutId: ratioToShortest,
+          wantedAtLeast: wanted,
+        },
+        verdict: `asked: at least ${percent(wanted)} of a bare client; reached: ${percent(ratio)} of one that sends the same lines, ${percent(ratioToShortest)} of one that sends no id
+(QEMU reads a monitor byte by byte: the seven bytes of an id cost it more than all that the client does)`,
       }
     } finally {
       qemu.kill()

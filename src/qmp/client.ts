@@ -38,7 +38,7 @@ export interface QmpOptions {
   readonly requireCommands?: readonly string[]
   /** @default 10 MiB @unit bytes */
   readonly maxFrame?: number
-  /** Unanswered commands at one time. @default 1024 */
+  /** Unanswered commands at one time, those included whose caller gave up waiting. @default 1024 */
   readonly maxPending?: number
   /** Events kept for each reader. @default 1024 */
   readonly maxEvents?: number
@@ -53,6 +53,14 @@ export interface QmpStats {
   readonly unknownReplies: number
   /** Events lost by slow readers, all together. */
   readonly droppedEvents: number
+}
+
+/** Ids of one digit. */
+const shortIds = 9
+
+function isEmpty(args: object): boolean {
+  for (const key in args) if (Object.hasOwn(args, key)) return false
+  return true
 }
 
 interface Pending {
@@ -79,9 +87,11 @@ export class QmpClient {
   readonly #pending = new Map<number, Pending>()
   readonly #readers = new Set<EventBuffer>()
   readonly #stats = { lateReplies: 0, unknownReplies: 0, droppedEvents: 0 }
-  readonly #given = new Set<number>()
+  /** Ids whose caller does not wait any more, and whose reply did not come yet. */
+  readonly #givenUp = new Set<number>()
   #runstate: Runstate = 'idle'
-  #nextId = 1
+  #lastShortId = 0
+  #lastLongId = shortIds
   #enabled: readonly string[] = []
   #greeted: ((message: Message) => void) | undefined
   #greeting: { readonly version: QmpVersion; readonly capabilities: readonly string[] } | undefined
@@ -181,13 +191,12 @@ export class QmpClient {
   ): Promise<T> {
     if (signal.aborted) return Promise.reject(signal.reason)
     const limit = this.#options.maxPending ?? 1024
-    if (this.#pending.size >= limit) return Promise.reject(new QmpTooManyPending(command, limit))
+    if (this.#pending.size + this.#givenUp.size >= limit) return Promise.reject(new QmpTooManyPending(command, limit))
     return new Promise<T>((resolve, reject) => {
-      const id = this.#nextId
-      this.#nextId += 1
+      const id = this.#takeId()
       const onAbort = (): void => {
         this.#pending.delete(id)
-        this.#given.add(id) // its reply may still come, and is then no surprise
+        this.#givenUp.add(id) // its reply may still come, and is then no surprise
         reject(signal.reason)
       }
       signal.addEventListener('abort', onAbort, { once: true })
@@ -205,8 +214,23 @@ export class QmpClient {
         },
       })
       // Bounded by maxPending: commands are small, and a stream that does not drain keeps them pending.
-      this.#stream.write(`${JSON.stringify({ [how]: command, arguments: args, id })}\n`)
+      const frame = isEmpty(args) ? { [how]: command, id } : { [how]: command, arguments: args, id }
+      this.#stream.write(`${JSON.stringify(frame)}\n`)
     })
+  }
+
+  /**
+   * Short ids, taken in turn, for QEMU reads a monitor byte by byte (monitor/monitor.c, monitor_can_read) and each costs as much as a
+   * system call. In turn, so that a reply that comes twice finds nobody. Longer ones, never used again, when the short ones are out.
+   */
+  #takeId(): number {
+    for (let n = 0; n < shortIds; n += 1) {
+      this.#lastShortId = (this.#lastShortId % shortIds) + 1
+      const id = this.#lastShortId
+      if (!this.#pending.has(id) && !this.#givenUp.has(id)) return id
+    }
+    this.#lastLongId += 1
+    return this.#lastLongId
   }
 
   /**
@@ -323,7 +347,7 @@ export class QmpClient {
   #settle(id: unknown, how: (pending: Pending) => void): void {
     const pending = typeof id === 'number' ? this.#pending.get(id) : undefined
     if (typeof id !== 'number' || pending === undefined) {
-      if (typeof id === 'number' && this.#given.delete(id)) this.#stats.lateReplies += 1
+      if (typeof id === 'number' && this.#givenUp.delete(id)) this.#stats.lateReplies += 1
       else this.#stats.unknownReplies += 1
       return
     }
@@ -346,7 +370,7 @@ export class QmpClient {
       pending.reject(new QmpInterrupted(pending.command, reason))
     }
     this.#pending.clear()
-    this.#given.clear()
+    this.#givenUp.clear()
     for (const reader of this.#readers) reader.end()
     this.#stream.destroy()
     this.#enter('idle')
