@@ -1,20 +1,20 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
 import type { Instant } from '../instant.ts'
 import { afterFailure } from '../migration/failure.ts'
-import type { PreCopy, Queued } from '../migration/migration.ts'
+import { phasesInFlight, type PreCopy, type Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import type { Command } from './command.ts'
-import { type Evacuation, ledgerNow, vmOf, withMigration } from './evacuation.ts'
+import { type Evacuation, vmOf, withMigration } from './evacuation.ts'
 import { calledOff, type Decision, routeOf, toPreCopy } from './on-attempt.ts'
 
 export const admitting = (state: Evacuation): boolean => state.intent === 'run' && state.degraded === undefined
 
 export function consultPolicy(state: Evacuation, now: Instant): Decision {
-  const { started } = state
-  const migrations = [...state.migrations.values()].map(migration => ({ vm: vmOf(state, migration.vm), migration }))
-  const { intents, next } = state.policy.decide({ now, snapshot: started.snapshot, limits: started.limits, migrations })
+  const { started, migrations } = state
+  const { snapshot, limits } = started
+  const { intents, next } = state.policy.decide({ now, snapshot, limits, migrations, vmOf: id => vmOf(state, id) })
   let decision: Decision = { state: next === state.policy ? state : { ...state, policy: next }, commands: [] }
   for (const intent of intents) {
     const { state: after, commands } = carryOut(decision.state, intent, now)
@@ -72,7 +72,7 @@ function prepareFirst(
 
 function placeFor(state: Evacuation, m: Queued): Placement {
   const { snapshot, endangered, targets } = state.started
-  const view = { snapshot, ledger: ledgerNow(state), endangered, targets, down: state.down, excluded: m.excluded }
+  const view = { snapshot, ledger: state.ledger, endangered, targets, down: state.down, excluded: m.excluded }
   return place(vmOf(state, m.vm), view, state.planned.get(m.vm))
 }
 
@@ -110,8 +110,7 @@ function prepare(state: Evacuation, m: Queued, options: StartOptions, now: Insta
   return { state: withMigration(state, next), commands: [{ kind: 'prepare', ...routeOf(next), options }] }
 }
 
-const othersInFlight = (state: Evacuation): boolean =>
-  [...state.migrations.values()].some(m => m.phase !== 'queued' && m.phase !== 'landed' && m.phase !== 'given-up')
+const othersInFlight = ({ migrations }: Evacuation): boolean => migrations.count(...phasesInFlight) > 0
 
 function cancel(state: Evacuation, m: PreCopy, why: string): Decision {
   if (m.cancelling !== undefined) return { state, commands: [] }
@@ -122,9 +121,8 @@ function cancel(state: Evacuation, m: PreCopy, why: string): Decision {
 export function letGo(state: Evacuation): Decision {
   const commands: Command[] = []
   const failure = calledOff(state)
-  for (const m of state.migrations.values())
-    if (failure !== undefined && m.phase === 'preparing' && m.ready)
-      commands.push({ kind: 'roll-back', ...routeOf(m), failure })
+  for (const m of state.migrations.in('preparing'))
+    if (failure !== undefined && m.ready) commands.push({ kind: 'roll-back', ...routeOf(m), failure })
   return { state, commands }
 }
 
@@ -132,7 +130,7 @@ export function letGo(state: Evacuation): Decision {
 export function stopAdmitting(state: Evacuation, why: string): Decision {
   let next = state
   const commands: Command[] = []
-  for (const m of state.migrations.values()) {
+  for (const m of state.migrations.in('preparing', 'queued')) {
     if (m.phase === 'preparing' && m.ready)
       commands.push({ kind: 'roll-back', ...routeOf(m), failure: { code: 'cancelled', detail: why } })
     if (m.phase !== 'queued') continue
@@ -152,8 +150,7 @@ export function stopAdmitting(state: Evacuation, why: string): Decision {
 /** Calls back everything that can be called back. What is past the point of no return goes on to its end. */
 export function callBack(state: Evacuation, why: string): Decision {
   let { state: next, commands } = stopAdmitting(state, why)
-  for (const m of state.migrations.values()) {
-    if (m.phase !== 'pre-copy') continue
+  for (const m of state.migrations.in('pre-copy')) {
     const { state: after, commands: more } = cancel(next, m, why)
     next = after
     commands = [...commands, ...more]

@@ -4,9 +4,9 @@ import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
 import type { Vm } from '../inventory/vm.ts'
 import { isInFlight, type Migration, move } from '../migration/migration.ts'
-import { type Ledger, openLedger } from '../plan/ledger.ts'
+import { type Ledger, release, reserve } from '../plan/ledger.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { Bytes } from '../units.ts'
+import type { MigrationTable } from './migration-table.ts'
 import type { Started } from './observed.ts'
 
 /**
@@ -23,7 +23,9 @@ export interface Evacuation {
   /** Why nothing new is admitted although nobody paused. */
   readonly degraded: string | undefined
   /** In the plan's order, then those without a place. */
-  readonly migrations: ReadonlyMap<VmId, Migration>
+  readonly migrations: MigrationTable
+  /** Memory as it is promised now: VMs at home, landed, and on their way. Kept by {@link withMigration}. */
+  readonly ledger: Ledger
   readonly vms: ReadonlyMap<VmId, Vm>
   /** Planned targets. */
   readonly planned: ReadonlyMap<VmId, HostId>
@@ -31,21 +33,20 @@ export interface Evacuation {
   readonly endedAt: Instant | undefined
 }
 
-/** Memory as it is promised now: VMs at home, landed, and on their way. */
-export function ledgerNow(state: Evacuation): Ledger {
-  const promised: (readonly [HostId, Bytes])[] = []
-  for (const m of state.migrations.values()) {
-    if (m.phase === 'landed' || isInFlight(m)) promised.push([m.target, vmOf(state, m.vm).memory])
-  }
-  return openLedger(state.started.snapshot, promised)
-}
+/** Where a migration holds memory, beside the VM's home. */
+const holds = (m: Migration): HostId | undefined => (m.phase === 'landed' || isInFlight(m) ? m.target : undefined)
 
 /** @throws Error when the edge is illegal */
 export function withMigration(state: Evacuation, next: Migration): Evacuation {
   const current = state.migrations.get(next.vm)
   if (current === undefined) throw new Error(`${next.vm} is not part of this evacuation`)
   if (current === next) return state
-  return { ...state, migrations: new Map(state.migrations).set(next.vm, move(current, next)) }
+  const migrations = state.migrations.with(move(current, next))
+  const [before, after] = [holds(current), holds(next)]
+  if (before === after) return { ...state, migrations }
+  const { memory } = vmOf(state, next.vm)
+  const freed = before === undefined ? state.ledger : release(state.ledger, before, memory)
+  return { ...state, migrations, ledger: after === undefined ? freed : reserve(freed, after, memory) }
 }
 
 export function vmOf(state: Evacuation, id: VmId): Vm {

@@ -5,12 +5,14 @@ import { findVm } from '../inventory/snapshot.ts'
 import type { Vm } from '../inventory/vm.ts'
 import type { Migration } from '../migration/migration.ts'
 import { policyByName } from '../policy/policy-by-name.ts'
+import { openLedger } from '../plan/ledger.ts'
 import type { Evacuation } from './evacuation.ts'
+import { MigrationTable } from './migration-table.ts'
 import type { Started } from './observed.ts'
 
 /** @throws UnknownPolicy, or Error when the plan names a VM that the snapshot does not have (the judge refuses such a plan before) */
 export function startEvacuation(started: Started, now: Instant): Evacuation {
-  const migrations = new Map<VmId, Migration>()
+  const migrations: Migration[] = []
   const vms = new Map<VmId, Vm>()
   const planned = new Map<VmId, HostId>()
   const enter = (id: VmId): Vm => {
@@ -22,7 +24,7 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
   for (const { vm: id, target } of started.plan.moves) {
     const vm = enter(id)
     planned.set(id, target)
-    migrations.set(id, {
+    migrations.push({
       phase: 'queued',
       vm: id,
       source: vm.host,
@@ -35,7 +37,7 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
   }
   for (const { vm: id, failure } of started.plan.unplaced) {
     const vm = enter(id)
-    migrations.set(id, { phase: 'given-up', vm: id, source: vm.host, attempts: 0, failure, wasted: 0 })
+    migrations.push({ phase: 'given-up', vm: id, source: vm.host, attempts: 0, failure, wasted: 0 })
   }
   return {
     started,
@@ -43,7 +45,8 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
     policy: policyByName(started.policy),
     intent: 'run',
     degraded: undefined,
-    migrations,
+    migrations: MigrationTable.of(migrations),
+    ledger: openLedger(started.snapshot),
     vms,
     planned,
     down: new Map(started.snapshot.unreachable.map(({ host, why }) => [host, why])),

@@ -9,7 +9,7 @@ import { assertNever } from '../assert-never.ts'
 import type { VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { plus } from '../instant.ts'
-import { type InFlight, isInFlight, type Uncertain } from '../migration/migration.ts'
+import { type InFlight, isInFlight, phasesInFlight, type Uncertain } from '../migration/migration.ts'
 import { ms } from '../units.ts'
 import { callBack, consultPolicy, letGo, stopAdmitting } from './admit.ts'
 import type { Command } from './command.ts'
@@ -148,7 +148,7 @@ function onAttempt(state: Evacuation, m: InFlight, event: AttemptEvent, now: Ins
 /** Whatever was under way went on without us, or did not: ask, before anything else is done. */
 function onRestart(state: Evacuation, now: Instant): Decision {
   let decision = nothing(state)
-  for (const m of state.migrations.values()) {
+  for (const m of state.migrations.in(...phasesInFlight, 'landed')) {
     if (isInFlight(m)) {
       const { state: next, commands } = doubt(decision.state, m, 'the controller was restarted', now)
       decision = { state: next, commands: [...decision.commands, ...commands] }
@@ -162,7 +162,7 @@ function onRestart(state: Evacuation, now: Instant): Decision {
 function onTick(state: Evacuation, now: Instant): Decision {
   let next = state
   const commands: Command[] = []
-  for (const m of state.migrations.values()) {
+  for (const m of state.migrations.in('uncertain', 'landed')) {
     if (m.phase === 'uncertain' && m.askAgainAt !== undefined && m.askAgainAt <= now) {
       next = withMigration(next, { ...m, askAgainAt: undefined })
       commands.push({ kind: 'reconcile', ...routeOf(m) })
@@ -207,8 +207,8 @@ function resolve(state: Evacuation, m: Uncertain, runsAt: 'source' | 'target', n
 /** Everybody has an outcome, or only doubts are left and their time is up. */
 function closeIfDone(state: Evacuation, now: Instant): Evacuation {
   if (state.endedAt !== undefined) return state
-  for (const m of state.migrations.values()) {
-    if (m.phase === 'given-up') continue
+  if (state.migrations.count('queued', 'preparing', 'pre-copy', 'switchover', 'post-copy') > 0) return state
+  for (const m of state.migrations.in('landed', 'uncertain')) {
     if (m.phase === 'landed' && (m.sourceEnded || (m.retire.nextAt === undefined && m.retire.why !== undefined)))
       continue
     if (m.phase === 'uncertain' && m.asked > 0 && now >= plus(m.since, uncertainPatience)) continue

@@ -129,6 +129,18 @@ export interface GivenUp {
 
 export type Migration = Queued | Preparing | PreCopy | Switchover | PostCopy | Uncertain | Landed | GivenUp
 export type Phase = Migration['phase']
+/** On the way from first to last. */
+export const phases = [
+  'queued',
+  'preparing',
+  'pre-copy',
+  'switchover',
+  'post-copy',
+  'uncertain',
+  'landed',
+  'given-up',
+] as const satisfies readonly Phase[]
+export const phasesInFlight = ['preparing', 'pre-copy', 'switchover', 'post-copy', 'uncertain'] as const
 
 /** Can still be called off: the guest is whole at the source and nowhere else. Post-copy and switchover do not type-check here. */
 export type Reversible = Queued | Preparing | PreCopy

@@ -23,6 +23,10 @@ export function openLedger(snapshot: Snapshot, promised: Iterable<readonly [Host
 /** 0 when the host is over-committed or not known. */
 export const freeMemory = (ledger: Ledger, host: HostId): Bytes => bytes(Math.max(0, ledger.free.get(host) ?? 0))
 
+export const release = (ledger: Ledger, host: HostId, size: Bytes): Ledger => ({
+  free: new Map(ledger.free).set(host, (ledger.free.get(host) ?? 0) + size),
+})
+
 export const reserve = (ledger: Ledger, host: HostId, size: Bytes): Ledger => ({
   free: new Map(ledger.free).set(host, (ledger.free.get(host) ?? 0) - size),
 })

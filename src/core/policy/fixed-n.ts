@@ -4,10 +4,11 @@
  * A migration counts while memory flows. One more target than slots is made ready ahead of time, and the next one starts when a
  * guest stops for its switchover, so that the path does not wait for processes to start.
  */
+import type { Instant } from '../instant.ts'
 import { plainStart } from '../migration/start-options.ts'
 import type { Tuning } from '../migration/migration.ts'
 import { bytesPerSecond } from '../units.ts'
-import type { Intent, Policy, PolicyView } from './policy.ts'
+import type { Candidate, Intent, Policy, PolicyView } from './policy.ts'
 import { stalled } from './stall.ts'
 
 /** Targets made ready ahead of need. */
@@ -22,35 +23,31 @@ export function fixedN(name: string, slots: number): Policy {
 }
 
 function decide(view: PolicyView, ownSlots: number): Intent[] {
+  const { migrations, vmOf, now } = view
   const slots = Math.min(ownSlots, view.limits.maxParallel ?? Number.POSITIVE_INFINITY)
-  const intents: Intent[] = []
-  let flowing = 0
-  let warm = 0
-  for (const { migration } of view.migrations) {
-    if (migration.phase === 'pre-copy' || migration.phase === 'post-copy') flowing += 1
-    if (migration.phase === 'preparing') warm += 1
-  }
-  const starts = view.migrations
-    .filter(({ migration }) => migration.phase === 'preparing' && migration.ready)
-    .slice(0, Math.max(0, slots - flowing))
+  const flowing = migrations.count('pre-copy', 'post-copy')
+  const ready = [...migrations.in('preparing')].filter(m => m.ready)
+  const starts = ready.slice(0, Math.max(0, slots - flowing))
   const share = shareOf(view, Math.max(1, flowing + starts.length))
-  for (const { vm } of starts)
-    intents.push({ kind: 'start', vm: vm.id, tuning: { rate: share, downtimeLimit: vm.policy.maxDowntime } })
+  const intents: Intent[] = starts.map(({ vm }) => ({
+    kind: 'start',
+    vm,
+    tuning: { rate: share, downtimeLimit: vmOf(vm).policy.maxDowntime },
+  }))
   intents.push(...tend(view, share))
 
-  const wanted = slots + readyAhead - flowing - warm
-  const waiting = view.migrations.filter(
-    ({ migration }) =>
-      migration.phase === 'queued' && (migration.notBefore === undefined || migration.notBefore <= view.now),
-  )
-  if (wanted > 0 && waiting.length > 0) {
-    const candidates = waiting.map(({ vm }) => ({
-      vm: vm.id,
-      options: { ...plainStart, postCopy: vm.policy.allow.includes('post-copy') },
-    }))
-    intents.push({ kind: 'prepare', candidates, atMost: wanted })
-  }
+  const wanted = slots + readyAhead - flowing - migrations.count('preparing')
+  if (wanted > 0 && migrations.count('queued') > 0)
+    intents.push({ kind: 'prepare', candidates: waiting(view, now), atMost: wanted })
   return intents
+}
+
+/** As many as are looked at: those in front that find no place do not cost those behind them their turn. */
+function* waiting({ migrations, vmOf }: PolicyView, now: Instant): Generator<Candidate> {
+  for (const { vm, notBefore } of migrations.in('queued')) {
+    if (notBefore !== undefined && notBefore > now) continue
+    yield { vm, options: { ...plainStart, postCopy: vmOf(vm).policy.allow.includes('post-copy') } }
+  }
 }
 
 function shareOf({ limits }: PolicyView, sharing: number): Tuning['rate'] {
@@ -60,8 +57,9 @@ function shareOf({ limits }: PolicyView, sharing: number): Tuning['rate'] {
 /** Keeps shares equal under the operator's bandwidth, and does not wait for ever on a guest that does not converge. */
 function tend(view: PolicyView, share: Tuning['rate']): Intent[] {
   const intents: Intent[] = []
-  for (const { vm, migration } of view.migrations) {
-    if (migration.phase !== 'pre-copy' || migration.cancelling !== undefined) continue
+  for (const migration of view.migrations.in('pre-copy')) {
+    if (migration.cancelling !== undefined) continue
+    const vm = view.vmOf(migration.vm)
     const { tuning } = migration
     if (share !== undefined && Math.abs((tuning.rate ?? 0) - share) > share * worthAdjusting) {
       intents.push({

@@ -8,7 +8,8 @@ import type { Instant } from '../instant.ts'
 import type { VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import type { Vm } from '../inventory/vm.ts'
-import type { Migration, Tuning } from '../migration/migration.ts'
+import type { MigrationTable } from '../control/migration-table.ts'
+import type { Tuning } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import type { Limits } from '../control/observed.ts'
 
@@ -17,7 +18,8 @@ export interface PolicyView {
   readonly snapshot: Snapshot
   readonly limits: Limits
   /** In the plan's order. */
-  readonly migrations: readonly { readonly vm: Vm; readonly migration: Migration }[]
+  readonly migrations: MigrationTable
+  vmOf(id: VmId): Vm
 }
 
 export interface Candidate {
@@ -27,7 +29,7 @@ export interface Candidate {
 
 export type Intent =
   /** Make targets ready for the first `atMost` of these that find a place: takes memory there, none of the path. */
-  | { readonly kind: 'prepare'; readonly candidates: readonly Candidate[]; readonly atMost: number }
+  | { readonly kind: 'prepare'; readonly candidates: Iterable<Candidate>; readonly atMost: number }
   /** Let memory of a ready one flow. */
   | { readonly kind: 'start'; readonly vm: VmId; readonly tuning: Tuning }
   | { readonly kind: 'adjust'; readonly vm: VmId; readonly tuning: Tuning; readonly why: string }
