@@ -58,29 +58,66 @@ export interface Snapshot {
   readonly deadline: Milliseconds | undefined
 }
 
-export const siteOf = (snapshot: Snapshot, host: HostId): SiteId | undefined =>
-  snapshot.hosts.find(({ id }) => id === host)?.site
-
-export const vmsOfSite = (snapshot: Snapshot, site: SiteId): readonly Vm[] => {
-  const hosts = new Set(snapshot.hosts.filter(host => host.site === site).map(({ id }) => id))
-  return snapshot.vms.filter(vm => hosts.has(vm.host))
+interface Index {
+  readonly sites: ReadonlyMap<SiteId, Site>
+  readonly hosts: ReadonlyMap<HostId, Host>
+  readonly vms: ReadonlyMap<VmId, Vm>
+  readonly vmsOfSite: ReadonlyMap<SiteId, readonly Vm[]>
+  readonly paths: ReadonlyMap<string, ReadonlyMap<string, Path>>
 }
 
-export const findVm = (snapshot: Snapshot, vm: VmId): Vm | undefined => snapshot.vms.find(({ id }) => id === vm)
+/** Snapshots do not change, so what was found in one stays true; made at the first question. */
+const indexes = new WeakMap<Snapshot, Index>()
+
+function indexOf(snapshot: Snapshot): Index {
+  const known = indexes.get(snapshot)
+  if (known !== undefined) return known
+  const hosts = new Map(snapshot.hosts.map(host => [host.id, host]))
+  const vmsOfSites = new Map<SiteId, Vm[]>()
+  for (const vm of snapshot.vms) {
+    const site = hosts.get(vm.host)?.site
+    if (site === undefined) continue
+    const there = vmsOfSites.get(site)
+    if (there === undefined) vmsOfSites.set(site, [vm])
+    else there.push(vm)
+  }
+  const paths = new Map<string, Map<string, Path>>()
+  for (const path of snapshot.paths) {
+    const from = paths.get(path.from) ?? new Map<string, Path>()
+    paths.set(path.from, from)
+    // Of two that say the same, the first counts.
+    if (!from.has(path.to)) from.set(path.to, path)
+  }
+  const index = {
+    sites: new Map(snapshot.sites.map(site => [site.id, site])),
+    hosts,
+    vms: new Map(snapshot.vms.map(vm => [vm.id, vm])),
+    vmsOfSite: vmsOfSites,
+    paths,
+  }
+  indexes.set(snapshot, index)
+  return index
+}
+
+export const findSite = (snapshot: Snapshot, site: SiteId): Site | undefined => indexOf(snapshot).sites.get(site)
+
+export const findHost = (snapshot: Snapshot, host: HostId): Host | undefined => indexOf(snapshot).hosts.get(host)
+
+export const findVm = (snapshot: Snapshot, vm: VmId): Vm | undefined => indexOf(snapshot).vms.get(vm)
+
+export const siteOf = (snapshot: Snapshot, host: HostId): SiteId | undefined => findHost(snapshot, host)?.site
+
+export const vmsOfSite = (snapshot: Snapshot, site: SiteId): readonly Vm[] =>
+  indexOf(snapshot).vmsOfSite.get(site) ?? []
 
 /** The most exact path that covers host to host: host–host before host–site before site–host before site–site. */
 export function pathBetween(snapshot: Snapshot, from: HostId, to: HostId): Path | undefined {
+  const { paths } = indexOf(snapshot)
   const fromSite = siteOf(snapshot, from)
   const toSite = siteOf(snapshot, to)
-  const pairs: readonly (readonly [string | undefined, string | undefined])[] = [
-    [from, to],
-    [from, toSite],
-    [fromSite, to],
-    [fromSite, toSite],
-  ]
-  for (const [a, b] of pairs) {
-    const found = snapshot.paths.find(path => path.from === a && path.to === b)
-    if (found !== undefined) return found
-  }
-  return undefined
+  const direct = paths.get(from)
+  const found = direct?.get(to) ?? (toSite === undefined ? undefined : direct?.get(toSite))
+  if (found !== undefined || fromSite === undefined) return found
+  const fromItsSite = paths.get(fromSite)
+  return fromItsSite?.get(to) ?? (toSite === undefined ? undefined : fromItsSite?.get(toSite))
 }

@@ -1,6 +1,6 @@
 /** Where a VM may go: every rule is a filter that returns nothing or a reason with numbers; among what is left, the emptiest host. */
 import type { HostId, SiteId } from '../ids.ts'
-import { type Host, pathBetween, type Snapshot, siteOf } from '../inventory/snapshot.ts'
+import { findHost, type Host, pathBetween, type Snapshot, siteOf } from '../inventory/snapshot.ts'
 import type { Vm } from '../inventory/vm.ts'
 import { freeMemory, type Ledger } from './ledger.ts'
 import type { Refusal } from './refusal.ts'
@@ -72,6 +72,8 @@ export const refuse = (vm: Vm, host: Host, view: PlacementView): Refusal | undef
  * Hosts of sites that are not among the targets are not asked, so that reasons speak of real candidates only.
  */
 export function place(vm: Vm, view: PlacementView, preferred: HostId | undefined): Placement {
+  const wished = preferred === undefined ? undefined : findHost(view.snapshot, preferred)
+  if (wished !== undefined && refuse(vm, wished, view) === undefined) return { placed: true, host: wished.id }
   const candidates = view.snapshot.hosts.filter(host => view.targets.includes(host.site))
   const refusals: (readonly [HostId, Refusal])[] = []
   let best: { readonly host: HostId; readonly free: number } | undefined
@@ -81,7 +83,6 @@ export function place(vm: Vm, view: PlacementView, preferred: HostId | undefined
       refusals.push([host.id, refusal])
       continue
     }
-    if (host.id === preferred) return { placed: true, host: host.id }
     const free = freeMemory(view.ledger, host.id) - vm.memory
     if (best === undefined || free > best.free) best = { host: host.id, free }
   }
