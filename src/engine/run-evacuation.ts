@@ -82,7 +82,7 @@ export async function runEvacuation(
 
 const isIdle = (state: Evacuation): boolean =>
   ![...state.migrations.values()].some(
-    m => isInFlight(m) || (m.phase === 'landed' && !m.sourceEnded && m.retire.why === undefined),
+    m => isInFlight(m) || (m.phase === 'landed' && !m.sourceEnded && !m.retire.gaveUp),
   )
 
 async function tick(world: World, inbox: Inbox, signal: AbortSignal): Promise<void> {

@@ -118,7 +118,7 @@ export function onPostCopyBroke(state: Evacuation, m: InFlight): Decision {
 
 /** The source gave up sending. The target must be taken down before the VM counts as home. */
 export function onBroke(state: Evacuation, m: InFlight, failure: MigrationFailure, now: Instant): Decision {
-  if (m.phase === 'post-copy' || m.phase === 'uncertain')
+  if (m.phase === 'post-copy' || m.phase === 'uncertain' || (m.phase === 'switchover' && m.finishing))
     return doubt(state, m, `the migration broke: ${showFailure(failure)}`, now)
   const cause =
     m.phase === 'pre-copy' && m.cancelling !== undefined
@@ -183,7 +183,8 @@ export function doubt(state: Evacuation, m: InFlight, why: string, now: Instant)
     progress: moving ? m.progress : undefined,
     tuning: moving ? m.tuning : untuned(state, m),
     mode: moving ? m.mode : 'pre-copy',
-    finishing: m.phase === 'switchover' && m.finishing,
+    // In post-copy the target was told to run with the first of its memory.
+    finishing: (m.phase === 'switchover' && m.finishing) || m.phase === 'post-copy',
     since: now,
     why,
     whereabouts: undefined,
@@ -283,7 +284,7 @@ export function landed(state: Evacuation, m: InFlight, facts: LandingFacts, now:
     bytesSent: m.wasted + Math.max(facts.sent, m.progress?.sent ?? 0),
     bytesNeeded: facts.needed,
     sourceEnded: false,
-    retire: { tries: 1, nextAt: undefined, why: undefined },
+    retire: { tries: 1, nextAt: undefined, why: undefined, gaveUp: false },
   }
   // Even an absent source may have left its definition behind; `retire` puts the tombstone there.
   return { state: withMigration(state, next), commands: [{ kind: 'retire', ...routeOf(next) }] }
@@ -300,6 +301,7 @@ export function onSourceEnded(state: Evacuation, m: Landed): Decision {
 }
 
 export function onSourceLingers(state: Evacuation, m: Landed, why: string, now: Instant): Decision {
-  const nextAt = m.retire.tries < retireTries ? plus(now, retirePause) : undefined
-  return nothing(withMigration(state, { ...m, retire: { ...m.retire, nextAt, why } }))
+  const gaveUp = m.retire.tries >= retireTries
+  const nextAt = gaveUp ? undefined : plus(now, retirePause)
+  return nothing(withMigration(state, { ...m, retire: { ...m.retire, nextAt, why, gaveUp } }))
 }

@@ -209,8 +209,7 @@ function closeIfDone(state: Evacuation, now: Instant): Evacuation {
   if (state.endedAt !== undefined) return state
   if (state.migrations.count('queued', 'preparing', 'pre-copy', 'switchover', 'post-copy') > 0) return state
   for (const m of state.migrations.in('landed', 'uncertain')) {
-    if (m.phase === 'landed' && (m.sourceEnded || (m.retire.nextAt === undefined && m.retire.why !== undefined)))
-      continue
+    if (m.phase === 'landed' && (m.sourceEnded || m.retire.gaveUp)) continue
     if (m.phase === 'uncertain' && m.asked > 0 && now >= plus(m.since, uncertainPatience)) continue
     return state
   }

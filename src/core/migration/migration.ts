@@ -117,6 +117,8 @@ export interface Retire {
   readonly nextAt: Instant | undefined
   /** Why the last try did not succeed. */
   readonly why: string | undefined
+  /** It was tried often enough; a human has to end it. */
+  readonly gaveUp: boolean
 }
 export interface GivenUp {
   readonly phase: 'given-up'
