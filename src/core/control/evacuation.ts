@@ -1,5 +1,5 @@
 /** The state of one evacuation: a fold over its journal. Read-only; `step` makes the next one. */
-import type { HostId, VmId } from '../ids.ts'
+import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
 import type { Vm } from '../inventory/vm.ts'
@@ -30,6 +30,8 @@ export interface Evacuation {
   /** Planned targets. */
   readonly planned: ReadonlyMap<VmId, HostId>
   readonly down: ReadonlyMap<HostId, string>
+  /** Sites without power, and what is known of it. */
+  readonly lost: ReadonlyMap<SiteId, string>
   readonly endedAt: Instant | undefined
 }
 

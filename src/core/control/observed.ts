@@ -77,6 +77,8 @@ export type Observed =
   | ({ readonly kind: 'source-lingers'; readonly why: string } & OfAttempt)
   /** A command that may fail without harm did: the story of the VM has a line about it. */
   | ({ readonly kind: 'command-failed'; readonly command: string; readonly why: string } & OfAttempt)
+  /** The site has no power any more: what ran there does not run, and never will from where it stood. */
+  | { readonly kind: 'site-lost'; readonly site: SiteId; readonly why: string }
   /** The journal can hardly be written: finish what runs, admit nothing. */
   | { readonly kind: 'journal-failing'; readonly why: string }
 

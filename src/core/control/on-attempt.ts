@@ -12,6 +12,8 @@ import {
   type Queued,
   type Tuning,
 } from '../migration/migration.ts'
+import { siteOf } from '../inventory/snapshot.ts'
+import type { Whereabouts } from '../migration/presence.ts'
 import { type Milliseconds, ms } from '../units.ts'
 import type { Command, Route } from './command.ts'
 import { type Evacuation, vmOf, withMigration } from './evacuation.ts'
@@ -194,6 +196,14 @@ export function doubt(state: Evacuation, m: InFlight, why: string, now: Instant)
   return { state: withMigration(state, next), commands: [{ kind: 'reconcile', ...routeOf(m) }] }
 }
 
+/** A source that is silent because its site has no power is no doubt: nothing runs there. */
+function counted(state: Evacuation, m: InFlight, where: Whereabouts): Whereabouts {
+  const site = siteOf(state.started.snapshot, m.source)
+  const why = site === undefined ? undefined : state.lost.get(site)
+  if (why === undefined || where.source.state !== 'unreachable') return where
+  return { ...where, source: { state: 'absent', detail: `${site} lost its power` } }
+}
+
 export function onWhereabouts(
   state: Evacuation,
   m: InFlight,
@@ -201,7 +211,7 @@ export function onWhereabouts(
   now: Instant,
 ): Decision {
   if (m.phase !== 'uncertain') return nothing(state)
-  const { where } = event
+  const where = counted(state, m, event.where)
   const verdict = reconcile({ where, finishing: m.finishing, doubtFor: now - m.since })
   const route = routeOf(m)
   const asked = { ...m, whereabouts: where, asked: m.asked + 1 }

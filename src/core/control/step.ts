@@ -6,7 +6,8 @@
  * evacuation starts nothing. It must never decide from the wall clock or from what it did not observe.
  */
 import { assertNever } from '../assert-never.ts'
-import type { VmId } from '../ids.ts'
+import type { SiteId, VmId } from '../ids.ts'
+import { siteOf } from '../inventory/snapshot.ts'
 import type { Instant } from '../instant.ts'
 import { plus } from '../instant.ts'
 import { type InFlight, isInFlight, phasesInFlight, type Uncertain } from '../migration/migration.ts'
@@ -66,6 +67,8 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
       return onOrder(state, event, now)
     case 'command-failed':
       return nothing(state)
+    case 'site-lost':
+      return onSiteLost(state, event.site, event.why, now)
     case 'journal-failing':
       return state.degraded === undefined ? stopAdmitting({ ...state, degraded: event.why }, event.why) : nothing(state)
     case 'source-ended':
@@ -155,6 +158,24 @@ function onRestart(state: Evacuation, now: Instant): Decision {
     } else if (m.phase === 'landed' && !m.sourceEnded) {
       decision = { ...decision, commands: [...decision.commands, { kind: 'retire', ...routeOf(m) }] }
     }
+  }
+  return decision
+}
+
+/** What waited there is lost. Of what was under way, the targets know: they are asked, with the source counting as gone. */
+function onSiteLost(state: Evacuation, site: SiteId, why: string, now: Instant): Decision {
+  let decision = nothing({ ...state, lost: new Map(state.lost).set(site, why) })
+  for (const m of state.migrations.in('queued', ...phasesInFlight)) {
+    if (siteOf(state.started.snapshot, m.source) !== site) continue
+    if (m.phase === 'queued') {
+      const { vm, source, attempts, wasted } = m
+      const failure = { code: 'vm-died', detail: `${site} lost its power before it could leave: ${why}` } as const
+      const lost = { phase: 'given-up', vm, source, attempts, failure, wasted } as const
+      decision = { ...decision, state: withMigration(decision.state, lost) }
+      continue
+    }
+    const { state: next, commands } = doubt(decision.state, m, `${site} lost its power: ${why}`, now)
+    decision = { state: next, commands: [...decision.commands, ...commands] }
   }
   return decision
 }

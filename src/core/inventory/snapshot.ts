@@ -107,6 +107,9 @@ export const findVm = (snapshot: Snapshot, vm: VmId): Vm | undefined => indexOf(
 
 export const siteOf = (snapshot: Snapshot, host: HostId): SiteId | undefined => findHost(snapshot, host)?.site
 
+export const hostsOfSite = (snapshot: Snapshot, site: SiteId): readonly Host[] =>
+  snapshot.hosts.filter(host => host.site === site)
+
 export const vmsOfSite = (snapshot: Snapshot, site: SiteId): readonly Vm[] =>
   indexOf(snapshot).vmsOfSite.get(site) ?? []
 

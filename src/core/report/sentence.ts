@@ -55,6 +55,8 @@ export function sentenceOf(event: Observed): string | undefined {
       return `${event.vm}: its stopped copy at the source could not be ended: ${event.why}`
     case 'command-failed':
       return `${event.vm}: ${event.command} failed: ${event.why}`
+    case 'site-lost':
+      return `site ${event.site} has lost its power: ${event.why}`
     case 'journal-failing':
       return `nothing new is admitted: ${event.why}`
     default:

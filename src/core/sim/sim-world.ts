@@ -1,0 +1,527 @@
+/**
+ * Simulated hosts, guests and migrations: the truth of a simulated world, whatever a controller believes. Everything that a hypervisor
+ * can be told is a method; everything that it does by itself happens on the kernel. It keeps count of who runs where: a guest that
+ * would run twice is an error thrown here, not a result.
+ */
+import type { HostId, SiteId, VmId } from '../ids.ts'
+import type { Snapshot } from '../inventory/snapshot.ts'
+import type { DirtyModel, Vm } from '../inventory/vm.ts'
+import type { Tuning } from '../migration/migration.ts'
+import type { Presence } from '../migration/presence.ts'
+import type { StartOptions } from '../migration/start-options.ts'
+import type { Kernel } from './kernel.ts'
+import { SimNetwork, type SimPath } from './network.ts'
+import { shareOut } from './physics/share.ts'
+import {
+  backoffMost,
+  backoffShare,
+  connectGivesUpAfter,
+  setupRoundTrips,
+  switchoverRoundTrips,
+  switchoverTakes,
+  tcpGivesUpAfter,
+} from './physics/timings.ts'
+import type { Ends, FailsHow, PathChange } from './timeline.ts'
+import { endPass, flowOf, hasEnded, isFlowing, milestoneIn, settle, type Transfer } from './transfer.ts'
+
+/** What a copy of a VM is to the host that has it. */
+export type Copy = 'running' | 'stopping' | 'left' | 'incoming' | 'ready' | 'split'
+
+/** A hypervisor's "no". */
+export class SimRefusal extends Error {
+  override readonly name = 'SimRefusal'
+  readonly how: FailsHow | 'unreachable'
+  constructor(how: FailsHow | 'unreachable', detail: string) {
+    super(detail)
+    this.how = how
+  }
+}
+
+/** The simulated controller did what must never happen. A bug in Lifeboat, or in the simulation. */
+export class RanTwice extends Error {
+  override readonly name = 'RanTwice'
+}
+
+const runs = (copy: Copy | undefined): boolean => copy === 'running'
+
+export class SimWorld {
+  readonly kernel: Kernel
+  readonly network: SimNetwork
+  readonly #vms = new Map<VmId, Vm>()
+  readonly #dirty = new Map<VmId, DirtyModel | undefined>()
+  readonly #throttle = new Map<VmId, number>()
+  readonly #copies = new Map<VmId, Map<HostId, Copy>>()
+  readonly #down = new Map<HostId, string>()
+  readonly #transfers = new Map<VmId, Transfer>()
+  readonly #flowing = new Set<Transfer>()
+  readonly #failing = new Map<VmId, { how: FailsHow; times: number }>()
+  readonly #listeners = new Map<VmId, Set<() => void>>()
+  readonly #hostsOf = new Map<SiteId, readonly HostId[]>()
+  #sharing = false
+  /** Told after every change of rates. */
+  onRates: (() => void) | undefined
+
+  constructor(snapshot: Snapshot, kernel: Kernel) {
+    this.kernel = kernel
+    this.network = new SimNetwork(snapshot)
+    for (const vm of snapshot.vms) {
+      this.#vms.set(vm.id, vm)
+      this.#dirty.set(vm.id, vm.dirty)
+      this.#copies.set(vm.id, new Map([[vm.host, 'running']]))
+    }
+    for (const { id } of snapshot.sites)
+      this.#hostsOf.set(
+        id,
+        snapshot.hosts.filter(({ site }) => site === id).map(host => host.id),
+      )
+  }
+
+  // What can be asked
+
+  presence(host: HostId, vm: VmId): Presence {
+    const why = this.#down.get(host)
+    if (why !== undefined) return { state: 'unreachable', detail: why }
+    const transfer = this.#transfers.get(vm)
+    switch (this.copyOf(vm, host)) {
+      case 'running':
+        return {
+          state: 'running',
+          migrating: transfer?.source === host && (transfer.status === 'active' || transfer.status === 'starting'),
+        }
+      case 'stopping':
+        return { state: 'paused', as: 'leaving', detail: 'finish-migrate' }
+      case 'left':
+        return { state: 'paused', as: 'left', detail: 'postmigrate' }
+      case 'incoming':
+        return { state: 'incoming' }
+      case 'ready':
+        return { state: 'paused', as: 'ready', detail: 'arrived whole' }
+      case 'split':
+        return { state: 'split', broken: transfer?.status === 'post-copy-broken' }
+      case undefined:
+        return { state: 'absent', detail: 'no process' }
+    }
+  }
+
+  copyOf(vm: VmId, host: HostId): Copy | undefined {
+    return this.#copies.get(vm)?.get(host)
+  }
+
+  /** Hosts on which it runs now; in post-copy it runs at its target. */
+  runsOn(vm: VmId): readonly HostId[] {
+    const transfer = this.#transfers.get(vm)
+    return [...(this.#copies.get(vm) ?? [])]
+      .filter(([host, copy]) => runs(copy) || (copy === 'split' && transfer?.target === host))
+      .map(([host]) => host)
+  }
+
+  isDown(host: HostId): string | undefined {
+    return this.#down.get(host)
+  }
+
+  transferOf(vm: VmId): Transfer | undefined {
+    const transfer = this.#transfers.get(vm)
+    if (transfer !== undefined) settle(transfer, this.kernel.now)
+    return transfer
+  }
+
+  flowing(): Iterable<Transfer> {
+    return this.#flowing
+  }
+
+  /** @returns how to stop listening */
+  listen(vm: VmId, listener: () => void): () => void {
+    const listeners = this.#listeners.get(vm) ?? new Set()
+    this.#listeners.set(vm, listeners)
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+
+  // What a hypervisor can be told. Each throws SimRefusal.
+
+  prepare(target: HostId, vm: VmId): void {
+    this.#insistUp(target)
+    this.#failIfAsked(vm, ['target-out-of-memory', 'target-refused', 'no-free-port'])
+    const there = this.copyOf(vm, target)
+    if (there === 'running' || there === 'left' || there === 'stopping')
+      throw new SimRefusal('target-refused', `${vm} is defined at ${target} already`)
+    this.#set(vm, target, 'incoming')
+  }
+
+  migrate(vm: VmId, source: HostId, target: HostId, tuning: Tuning, options: StartOptions): void {
+    this.#insistUp(source)
+    this.#failIfAsked(vm, ['source-refused'])
+    if (this.copyOf(vm, source) !== 'running') throw new SimRefusal('source-refused', `${vm} does not run at ${source}`)
+    if (this.#down.get(target) === undefined && this.copyOf(vm, target) !== 'incoming')
+      throw new SimRefusal('path-lost', `nobody listens for ${vm} at ${target}`)
+    const now = this.kernel.now
+    const used = this.#vms.get(vm)?.used ?? 0
+    const transfer: Transfer = {
+      vm,
+      source,
+      target,
+      options,
+      crosses: this.network.crossed(source, target),
+      status: 'starting',
+      total: used,
+      remaining: used,
+      sent: 0,
+      round: 1,
+      roundBegan: now,
+      dirtyRate: undefined,
+      rate: 0,
+      cap: tuning.rate ?? Number.POSITIVE_INFINITY,
+      downtimeLimit: tuning.downtimeLimit,
+      stoppedAt: undefined,
+      downtime: undefined,
+      error: undefined,
+      settledAt: now,
+      milestone: undefined,
+      patience: undefined,
+      silentUntil: 0,
+    }
+    this.#transfers.set(vm, transfer)
+    transfer.patience = this.kernel.after(connectGivesUpAfter, () => this.#break(transfer, 'connection timed out'))
+    this.#connect(transfer)
+  }
+
+  adjust(vm: VmId, to: { rate?: number | undefined; downtimeLimit?: number; throttle?: number }): void {
+    const transfer = this.#transfers.get(vm)
+    if (to.throttle !== undefined) this.#throttle.set(vm, to.throttle)
+    if (transfer === undefined || hasEnded(transfer)) return
+    this.#insistUp(transfer.source)
+    if ('rate' in to) transfer.cap = to.rate ?? Number.POSITIVE_INFINITY
+    if (to.downtimeLimit !== undefined) transfer.downtimeLimit = to.downtimeLimit
+    this.shareAgain()
+  }
+
+  startPostCopy(vm: VmId): void {
+    const transfer = this.#transfers.get(vm)
+    if (transfer?.status !== 'active') throw new SimRefusal('source-refused', `${vm} is in no pre-copy`)
+    if (!transfer.options.postCopy) throw new SimRefusal('source-refused', `${vm} was not started with post-copy`)
+    this.#insistUp(transfer.source)
+    settle(transfer, this.kernel.now)
+    // What was written since the pass began has to go too.
+    endPass(transfer, this.#guest(vm), this.kernel.now)
+    transfer.status = 'post-copy'
+    transfer.stoppedAt = this.kernel.now
+    this.#set(vm, transfer.source, 'split')
+    this.#set(vm, transfer.target, 'split')
+    this.#changed(transfer)
+    this.shareAgain()
+  }
+
+  /** Joins a broken post-copy again. */
+  rejoin(vm: VmId): void {
+    const transfer = this.#transfers.get(vm)
+    if (transfer?.status !== 'post-copy-broken') throw new SimRefusal('path-lost', `${vm} has no broken post-copy`)
+    this.#insistUp(transfer.source)
+    this.#insistUp(transfer.target)
+    if (!this.network.connects(transfer.source, transfer.target)) throw new SimRefusal('path-lost', 'the path is cut')
+    transfer.status = 'post-copy'
+    transfer.silentUntil = this.kernel.now
+    this.#flowing.add(transfer)
+    this.#changed(transfer)
+    this.shareAgain()
+  }
+
+  /** Stops sending; too late once the guest has stopped. */
+  cancel(vm: VmId): void {
+    const transfer = this.#transfers.get(vm)
+    if (transfer === undefined || (transfer.status !== 'active' && transfer.status !== 'starting')) return
+    this.#insistUp(transfer.source)
+    settle(transfer, this.kernel.now)
+    this.#end(transfer, 'cancelled', undefined)
+  }
+
+  /** Runs what arrived whole. Idempotent. */
+  run(target: HostId, vm: VmId): void {
+    this.#insistUp(target)
+    const there = this.copyOf(vm, target)
+    if (there === 'running' || there === 'split') return
+    if (there !== 'ready') throw new SimRefusal('target-refused', `${vm} is not whole at ${target}`)
+    this.#set(vm, target, 'running')
+  }
+
+  /** Lets a stopped source go on. */
+  resume(source: HostId, vm: VmId): void {
+    this.#insistUp(source)
+    const there = this.copyOf(vm, source)
+    if (there === 'left' || there === 'stopping') this.#set(vm, source, 'running')
+  }
+
+  /** Ends what is stopped at the source. Idempotent. */
+  retire(source: HostId, vm: VmId): void {
+    this.#insistUp(source)
+    if (this.copyOf(vm, source) === 'running')
+      throw new SimRefusal('source-refused', `${vm} runs at ${source}; its process is not ended`)
+    this.#set(vm, source, undefined)
+  }
+
+  /** Ends a target that has never run. Idempotent. */
+  discard(target: HostId, vm: VmId): void {
+    this.#insistUp(target)
+    const there = this.copyOf(vm, target)
+    if (there === undefined) return
+    if (there !== 'incoming' && there !== 'ready')
+      throw new SimRefusal('target-refused', `${vm} is ${there} at ${target}, which is no target that never ran`)
+    this.#set(vm, target, undefined)
+    const transfer = this.#transfers.get(vm)
+    if (transfer?.target === target && !hasEnded(transfer)) this.#break(transfer, 'connection reset by the target')
+  }
+
+  // What happens to the world
+
+  failNext(vm: VmId, how: FailsHow, times: number): void {
+    this.#failing.set(vm, { how, times })
+    const transfer = this.#transfers.get(vm)
+    if (transfer !== undefined && !hasEnded(transfer)) this.#failInFlight(transfer)
+  }
+
+  setDirty(vm: VmId, model: DirtyModel): void {
+    this.#dirty.set(vm, model)
+  }
+
+  changePath(ends: Ends, change: PathChange): void {
+    for (const path of this.network.between(ends)) {
+      this.network.change(path, change)
+      // Senders learn of it a round trip later.
+      this.kernel.after(path.rtt, () => this.shareAgain())
+    }
+  }
+
+  cut(ends: Ends): void {
+    for (const path of this.network.between(ends)) this.network.cut(path, this.kernel.now)
+    for (const transfer of this.#flowing) this.#waitOrGiveUp(transfer)
+    this.shareAgain()
+  }
+
+  heal(ends: Ends): void {
+    const now = this.kernel.now
+    for (const path of this.network.between(ends)) {
+      if (!path.cut) continue
+      const backoff = Math.min(backoffMost, (now - path.cutAt) * backoffShare)
+      this.network.heal(path)
+      for (const transfer of this.#transfers.values()) {
+        if (hasEnded(transfer) || this.network.pathOf(transfer.source, transfer.target) !== path) continue
+        transfer.silentUntil = now + backoff
+        this.kernel.at(transfer.silentUntil, () => {
+          if (transfer.status === 'starting') this.#connect(transfer)
+          else this.#goOn(transfer)
+        })
+      }
+    }
+    this.shareAgain()
+  }
+
+  /** Its guests die, and it cannot be reached any more. */
+  hostDown(host: HostId, why: string): void {
+    if (this.#down.has(host)) return
+    this.#down.set(host, why)
+    for (const [vm, copies] of this.#copies) {
+      if (!copies.has(host)) continue
+      copies.delete(host)
+      const transfer = this.#transfers.get(vm)
+      if (transfer === undefined || hasEnded(transfer)) continue
+      if (transfer.source === host) {
+        settle(transfer, this.kernel.now)
+        this.#end(transfer, 'failed', 'the source lost power')
+      } else if (transfer.target === host) this.#waitOrGiveUp(transfer)
+    }
+    this.shareAgain()
+  }
+
+  siteDown(site: SiteId, why: string): void {
+    for (const host of this.#hostsOf.get(site) ?? []) this.hostDown(host, why)
+  }
+
+  // What goes on by itself
+
+  #guest(vm: VmId) {
+    return {
+      dirty: this.#dirty.get(vm),
+      used: this.#vms.get(vm)?.used ?? 0,
+      throttle: this.#throttle.get(vm) ?? 0,
+    }
+  }
+
+  #insistUp(host: HostId): void {
+    const why = this.#down.get(host)
+    if (why !== undefined) throw new SimRefusal('unreachable', `${host} does not answer: ${why}`)
+  }
+
+  #failIfAsked(vm: VmId, here: readonly FailsHow[]): void {
+    const failing = this.#failing.get(vm)
+    if (failing === undefined || !here.includes(failing.how)) return
+    this.#usedUp(vm, failing)
+    throw new SimRefusal(failing.how, `as the timeline says: ${failing.how}`)
+  }
+
+  #usedUp(vm: VmId, failing: { how: FailsHow; times: number }): void {
+    failing.times -= 1
+    if (failing.times <= 0) this.#failing.delete(vm)
+  }
+
+  /** Failures that strike while memory flows. */
+  #failInFlight(transfer: Transfer): void {
+    const failing = this.#failing.get(transfer.vm)
+    if (failing === undefined || (failing.how !== 'path-lost' && failing.how !== 'target-died')) return
+    if (transfer.status !== 'active' && transfer.status !== 'starting') return
+    this.#usedUp(transfer.vm, failing)
+    if (failing.how === 'target-died') this.#set(transfer.vm, transfer.target, undefined)
+    this.#break(transfer, `as the timeline says: ${failing.how}`)
+  }
+
+  #connect(transfer: Transfer): void {
+    if (transfer.status !== 'starting') return
+    const { source, target } = transfer
+    if (!this.#reaches(source, target)) return
+    const rtt = this.network.pathOf(source, target)?.rtt ?? 0
+    this.kernel.after(setupRoundTrips * rtt, () => {
+      if (transfer.status !== 'starting' || !this.#reaches(source, target)) return
+      this.kernel.cancel(transfer.patience)
+      transfer.status = 'active'
+      transfer.settledAt = this.kernel.now
+      transfer.roundBegan = this.kernel.now
+      this.#flowing.add(transfer)
+      this.#changed(transfer)
+      this.shareAgain()
+      this.#failInFlight(transfer)
+    })
+  }
+
+  #reaches(source: HostId, target: HostId): boolean {
+    return !this.#down.has(source) && !this.#down.has(target) && this.network.connects(source, target)
+  }
+
+  #waitOrGiveUp(transfer: Transfer): void {
+    if (!isFlowing(transfer) || this.#reaches(transfer.source, transfer.target)) return
+    this.kernel.cancel(transfer.patience)
+    transfer.patience = this.kernel.after(tcpGivesUpAfter, () => this.#break(transfer, 'connection timed out'))
+  }
+
+  #goOn(transfer: Transfer): void {
+    if (!isFlowing(transfer) || !this.#reaches(transfer.source, transfer.target)) return
+    this.kernel.cancel(transfer.patience)
+    this.shareAgain()
+  }
+
+  /** Changes of one instant are shared out once. */
+  shareAgain(): void {
+    if (this.#sharing) return
+    this.#sharing = true
+    this.kernel.at(this.kernel.now, () => {
+      this.#sharing = false
+      this.#share()
+    })
+  }
+
+  #share(): void {
+    const now = this.kernel.now
+    const transfers = [...this.#flowing]
+    const speaking = transfers.filter(
+      transfer => transfer.silentUntil <= now && this.#reaches(transfer.source, transfer.target),
+    )
+    const flows = speaking.map(transfer =>
+      flowOf(transfer, this.network.pathOf(transfer.source, transfer.target)?.perFlow ?? Number.POSITIVE_INFINITY),
+    )
+    const rates = shareOut([...flows, ...this.network.background()])
+    const given = new Map(speaking.map((transfer, at) => [transfer, rates[at] ?? 0]))
+    for (const transfer of transfers) {
+      const rate = given.get(transfer) ?? 0
+      settle(transfer, now)
+      transfer.rate = Number.isFinite(rate) ? rate : Number.MAX_SAFE_INTEGER
+      this.#aim(transfer)
+    }
+    this.onRates?.()
+  }
+
+  #aim(transfer: Transfer): void {
+    this.kernel.cancel(transfer.milestone)
+    const span = milestoneIn(transfer, this.kernel.now)
+    transfer.milestone = span === undefined ? undefined : this.kernel.after(span, () => this.#onMilestone(transfer))
+  }
+
+  #onMilestone(transfer: Transfer): void {
+    const now = this.kernel.now
+    settle(transfer, now)
+    if (transfer.status === 'active') {
+      if (!endPass(transfer, this.#guest(transfer.vm), now)) {
+        this.#aim(transfer)
+        return
+      }
+      transfer.status = 'stopping'
+      transfer.stoppedAt = now
+      this.#set(transfer.vm, transfer.source, 'stopping')
+      this.#changed(transfer)
+      this.#aim(transfer)
+      return
+    }
+    if (transfer.status !== 'stopping' && transfer.status !== 'post-copy') return
+    transfer.remaining = 0
+    const rtt = this.network.pathOf(transfer.source, transfer.target)?.rtt ?? 0
+    const lasts = transfer.status === 'stopping' ? switchoverTakes + switchoverRoundTrips * rtt : rtt
+    transfer.milestone = this.kernel.after(lasts, () => this.#complete(transfer))
+  }
+
+  #complete(transfer: Transfer): void {
+    if (!isFlowing(transfer)) return
+    // The last word needs a path, as everything before it did.
+    if (!this.#reaches(transfer.source, transfer.target)) return
+    const wasSplit = transfer.status === 'post-copy'
+    transfer.downtime = wasSplit ? switchoverTakes : this.kernel.now - (transfer.stoppedAt ?? this.kernel.now)
+    this.#set(transfer.vm, transfer.source, 'left')
+    this.#set(transfer.vm, transfer.target, wasSplit ? 'running' : 'ready')
+    this.#end(transfer, 'completed', undefined)
+  }
+
+  /** The connection is gone for good: the guest goes on at home, or waits for its pages. */
+  #break(transfer: Transfer, why: string): void {
+    if (hasEnded(transfer)) return
+    settle(transfer, this.kernel.now)
+    if (transfer.status === 'post-copy' || transfer.status === 'post-copy-broken') {
+      const alive = !this.#down.has(transfer.source) && !this.#down.has(transfer.target)
+      if (alive) {
+        transfer.status = 'post-copy-broken'
+        transfer.error = why
+        this.#flowing.delete(transfer)
+        this.#changed(transfer)
+        this.shareAgain()
+        return
+      }
+    }
+    if (this.copyOf(transfer.vm, transfer.source) === 'stopping') this.#set(transfer.vm, transfer.source, 'running')
+    this.#end(transfer, 'failed', why)
+  }
+
+  #end(transfer: Transfer, status: 'completed' | 'failed' | 'cancelled', why: string | undefined): void {
+    transfer.status = status
+    transfer.error = why
+    transfer.rate = 0
+    this.kernel.cancel(transfer.milestone)
+    this.kernel.cancel(transfer.patience)
+    this.#flowing.delete(transfer)
+    this.#throttle.delete(transfer.vm)
+    this.#changed(transfer)
+    this.shareAgain()
+  }
+
+  #changed({ vm }: Transfer): void {
+    for (const listener of this.#listeners.get(vm) ?? []) listener()
+  }
+
+  /** @throws RanTwice */
+  #set(vm: VmId, host: HostId, copy: Copy | undefined): void {
+    const copies = this.#copies.get(vm) ?? new Map<HostId, Copy>()
+    if (copy === undefined) copies.delete(host)
+    else copies.set(host, copy)
+    this.#copies.set(vm, copies)
+    const running = this.runsOn(vm)
+    if (running.length > 1) throw new RanTwice(`${vm} runs on ${running.join(' and ')}`)
+  }
+
+  pathFor(vm: VmId): SimPath | undefined {
+    const transfer = this.#transfers.get(vm)
+    return transfer === undefined ? undefined : this.network.pathOf(transfer.source, transfer.target)
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * One evacuation in virtual time: the same `step` as in production, against simulated hypervisors, with what the timeline says
+ * happening in between. Deterministic: the same start and timeline give the same journal, on any machine.
+ */
+import type { Command } from '../control/command.ts'
+import type { Evacuation } from '../control/evacuation.ts'
+import type { Observed, Started } from '../control/observed.ts'
+import { step } from '../control/step.ts'
+import { type Instant, instant } from '../instant.ts'
+import { hostsOfSite } from '../inventory/snapshot.ts'
+import type { Milliseconds } from '../units.ts'
+import { Kernel } from './kernel.ts'
+import { Performer } from './perform.ts'
+import { powerLossSeenAfter } from './physics/timings.ts'
+import { SimWorld } from './sim-world.ts'
+import type { Happening, Timeline } from './timeline.ts'
+
+export interface Simulation {
+  /** Its snapshot is the world as it is, and as the controller knows it. */
+  readonly started: Started
+  readonly timeline: Timeline
+  /** The simulation ends here, whatever is still going on. */
+  readonly horizon: Milliseconds
+  /** Told of each batch of facts, if somebody wants to watch. */
+  readonly onRow?: (row: SimRow) => void
+  /** Told of the world after every change of rates: for plots. */
+  readonly onRates?: (world: SimWorld) => void
+}
+
+/** What a journal would hold. */
+export interface SimRow {
+  readonly at: Instant
+  readonly event: Observed
+  readonly commands: readonly Command[]
+}
+
+export interface Simulated {
+  readonly state: Evacuation
+  readonly rows: readonly SimRow[]
+  readonly world: SimWorld
+  /** It did not come to its end before the horizon. */
+  readonly cutShort: boolean
+}
+
+const tickEvery = 1_000
+
+/** @throws RanTwice when the controller let a VM run on two hosts */
+export function simulate({ started, timeline, horizon, onRow, onRates }: Simulation): Simulated {
+  const kernel = new Kernel(instant(0))
+  const world = new SimWorld(started.snapshot, kernel)
+  if (onRates !== undefined) world.onRates = () => onRates(world)
+  const controller = new Controller(world, started, onRow)
+  for (const { at, what } of timeline) kernel.at(at, () => happen(world, controller, what))
+  while (controller.state.endedAt === undefined && kernel.now < horizon && kernel.step());
+  const { state, rows } = controller
+  return { state, rows, world, cutShort: state.endedAt === undefined }
+}
+
+/** The engine's loop (engine/run-evacuation.ts) in virtual time. */
+class Controller {
+  readonly #world: SimWorld
+  readonly #onRow: ((row: SimRow) => void) | undefined
+  readonly rows: SimRow[] = []
+  state: Evacuation
+  #performer: Performer
+  #alive = true
+
+  constructor(world: SimWorld, started: Started, onRow: ((row: SimRow) => void) | undefined) {
+    this.#world = world
+    this.#onRow = onRow
+    this.#performer = this.#hire()
+    const { state, commands } = step(undefined, started, world.kernel.now)
+    this.state = state
+    this.#record({ at: world.kernel.now, event: started, commands })
+    this.#tick()
+  }
+
+  #hire(): Performer {
+    return new Performer(this.#world, event => this.observe(event))
+  }
+
+  observe(event: Observed): void {
+    if (!this.#alive || this.state.endedAt !== undefined) return
+    const at = this.#world.kernel.now
+    const { state, commands } = step(this.state, event, at)
+    const told = event.kind !== 'tick' || commands.length > 0 || state !== this.state
+    this.state = state
+    if (told) this.#record({ at, event, commands })
+  }
+
+  #record(row: SimRow): void {
+    this.rows.push(row)
+    this.#onRow?.(row)
+    for (const command of row.commands) this.#performer.submit(command)
+  }
+
+  #tick(): void {
+    this.#world.kernel.after(tickEvery, () => {
+      this.observe({ kind: 'tick' })
+      if (this.state.endedAt === undefined) this.#tick()
+    })
+  }
+
+  /** Gone at once; what it knew comes back from its journal. */
+  crash(lasts: number): void {
+    if (!this.#alive) return
+    this.#alive = false
+    this.#performer.die()
+    this.#world.kernel.after(lasts, () => {
+      this.#alive = true
+      this.#performer = this.#hire()
+      this.observe({ kind: 'controller-restarted', by: 'the timeline' })
+    })
+  }
+}
+
+function happen(world: SimWorld, controller: Controller, what: Happening): void {
+  switch (what.kind) {
+    case 'path':
+      return world.changePath(what.path, what.change)
+    case 'cut':
+      return world.cut(what.path)
+    case 'heal':
+      return world.heal(what.path)
+    case 'power':
+      return undefined
+    case 'power-off': {
+      const why = 'the power went off'
+      world.siteDown(what.site, why)
+      world.kernel.after(powerLossSeenAfter, () => controller.observe({ kind: 'site-lost', site: what.site, why }))
+      return undefined
+    }
+    case 'host-down':
+      return world.hostDown(what.host, 'it went down')
+    case 'dirty':
+      return world.setDirty(what.vm, what.model)
+    case 'crash':
+      return controller.crash(what.lasts)
+    case 'fail':
+      return world.failNext(what.vm, what.how, what.times)
+  }
+}
+
+/** What a simulation must never end in; an empty list when it did not. The truth of the world against what the controller says. */
+export function contradictions({ state, world }: Simulated): readonly string[] {
+  const wrong: string[] = []
+  const { snapshot } = state.started
+  const lostPower = new Set([...state.lost.keys()].flatMap(site => hostsOfSite(snapshot, site).map(({ id }) => id)))
+  for (const m of state.migrations.values()) {
+    const running = world.runsOn(m.vm)
+    if (running.length > 1) wrong.push(`${m.vm} runs on ${running.join(' and ')}`)
+    if (m.phase === 'landed' && running[0] !== m.target && world.isDown(m.target) === undefined)
+      wrong.push(`${m.vm} is said to be safe at ${m.target}, and runs on ${running[0] ?? 'no host'}`)
+    if (m.phase !== 'given-up') continue
+    const died = m.failure.code === 'vm-died'
+    if (died && running.length > 0) wrong.push(`${m.vm} is said to be lost, and runs on ${running.join(', ')}`)
+    if (!died && running[0] !== m.source && world.isDown(m.source) === undefined)
+      wrong.push(`${m.vm} is said to be left at ${m.source}, and runs on ${running[0] ?? 'no host'}`)
+    if (!died && lostPower.has(m.source)) wrong.push(`${m.vm} is said to be left at ${m.source}, which has no power`)
+  }
+  return wrong
+}

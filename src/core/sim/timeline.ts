@@ -1,0 +1,43 @@
+/** What happens to a simulated world, and when: the facts of a scenario's timeline.yaml. */
+import type { HostId, SiteId, VmId } from '../ids.ts'
+import type { DirtyModel } from '../inventory/vm.ts'
+import type { FailureCode } from '../migration/failure.ts'
+import type { BytesPerSecond, Fraction, Milliseconds } from '../units.ts'
+
+/** Between two places, both directions alike. */
+export type Ends = readonly [SiteId | HostId, SiteId | HostId]
+
+export interface PathChange {
+  readonly capacity?: BytesPerSecond | undefined
+  readonly rtt?: Milliseconds | undefined
+  readonly loss?: Fraction | undefined
+  readonly perFlow?: BytesPerSecond | undefined
+  readonly background?: BytesPerSecond | undefined
+}
+
+export type Happening =
+  | { readonly kind: 'path'; readonly path: Ends; readonly change: PathChange }
+  | { readonly kind: 'cut'; readonly path: Ends }
+  | { readonly kind: 'heal'; readonly path: Ends }
+  /** The UPS revises its forecast. */
+  | { readonly kind: 'power'; readonly site: SiteId; readonly runtime: Milliseconds }
+  /** Everything in the site stops, now. */
+  | { readonly kind: 'power-off'; readonly site: SiteId }
+  | { readonly kind: 'host-down'; readonly host: HostId }
+  | { readonly kind: 'dirty'; readonly vm: VmId; readonly model: DirtyModel }
+  /** The controller dies, and comes back after a while. */
+  | { readonly kind: 'crash'; readonly lasts: Milliseconds }
+  /** The VM's next attempts, so many, fail so. */
+  | { readonly kind: 'fail'; readonly vm: VmId; readonly how: FailsHow; readonly times: number }
+
+export type FailsHow = Extract<
+  FailureCode,
+  'target-out-of-memory' | 'target-refused' | 'target-died' | 'path-lost' | 'no-free-port' | 'source-refused'
+>
+
+/** Since the alarm, in order. */
+export interface TimelineEntry {
+  readonly at: Milliseconds
+  readonly what: Happening
+}
+export type Timeline = readonly TimelineEntry[]

@@ -1,0 +1,114 @@
+/**
+ * One migration of a simulated hypervisor: a fluid that runs at the rate the network gives it, in passes over memory as QEMU makes them.
+ *
+ *     starting ─> active ─> stopping ─> completed
+ *        │          │  └─> post-copy <──> post-copy-broken
+ *        └──> failed, cancelled
+ *
+ * A pass ends when what remains would go over within the downtime limit; then the bitmap is read again, and what was written since is
+ * added. If that still goes over within the limit, the guest is stopped (QEMU: migration_iteration_run).
+ */
+import type { HostId, VmId } from '../ids.ts'
+import type { StartOptions } from '../migration/start-options.ts'
+import type { Alarm } from './kernel.ts'
+import { dirtiedWithin, type Guest, pageSize } from './physics/guest-memory.ts'
+import { leastRound, streamMost, wireShare } from './physics/timings.ts'
+import type { Flow, Resource } from './physics/share.ts'
+
+export type TransferStatus =
+  | 'starting'
+  | 'active'
+  | 'stopping'
+  | 'post-copy'
+  | 'post-copy-broken'
+  | 'completed'
+  | 'failed'
+  | 'cancelled'
+
+export interface Transfer {
+  readonly vm: VmId
+  readonly source: HostId
+  readonly target: HostId
+  readonly options: StartOptions
+  readonly crosses: readonly Resource[]
+  status: TransferStatus
+  /** All that had to leave at least once. @unit bytes */
+  readonly total: number
+  /** Of this pass. @unit bytes of memory */
+  remaining: number
+  /** @unit bytes on the wire */
+  sent: number
+  round: number
+  roundBegan: number
+  dirtyRate: number | undefined
+  /** What the network gives it now. @unit bytes on the wire per second */
+  rate: number
+  /** The operator's or the policy's cap. @unit bytes per second */
+  cap: number
+  /** @unit ms */
+  downtimeLimit: number
+  stoppedAt: number | undefined
+  downtime: number | undefined
+  error: string | undefined
+  /** Until when `remaining` and `sent` are true. */
+  settledAt: number
+  milestone: Alarm | undefined
+  /** Gives up when nothing went through for so long. */
+  patience: Alarm | undefined
+  /** A broken connection sends nothing before this, though the path is whole. */
+  silentUntil: number
+}
+
+export const isFlowing = ({ status }: Transfer): boolean =>
+  status === 'active' || status === 'stopping' || status === 'post-copy'
+export const hasEnded = ({ status }: Transfer): boolean =>
+  status === 'completed' || status === 'failed' || status === 'cancelled'
+
+/** Bytes on the wire for one of memory. */
+export const wirePerByte = ({ options }: Transfer): number => wireShare[options.compression]
+
+export const flowOf = (transfer: Transfer, perFlow: number): Flow => {
+  const streams = Math.max(1, transfer.options.channels)
+  return {
+    weight: streams,
+    most: Math.min(transfer.cap, streams * Math.min(perFlow, streamMost)),
+    crosses: transfer.crosses,
+  }
+}
+
+/** Takes in what went over since the last time. */
+export function settle(transfer: Transfer, now: number): void {
+  const span = (now - transfer.settledAt) / 1000
+  transfer.settledAt = now
+  if (span <= 0 || transfer.rate <= 0 || !isFlowing(transfer)) return
+  const memory = Math.min(transfer.remaining, (transfer.rate * span) / wirePerByte(transfer))
+  transfer.remaining -= memory
+  transfer.sent += memory * wirePerByte(transfer)
+}
+
+/** Memory that goes over within the downtime limit at the present rate. @unit bytes */
+const threshold = (transfer: Transfer): number =>
+  ((transfer.rate / wirePerByte(transfer)) * transfer.downtimeLimit) / 1000
+
+/** When this pass (or the rest) will be through at the present rate; undefined when nothing moves. @unit ms from now */
+export function milestoneIn(transfer: Transfer, now: number): number | undefined {
+  const { status, remaining, rate, roundBegan } = transfer
+  if (status !== 'active') return rate > 0 || remaining === 0 ? time(transfer, remaining) : undefined
+  if (rate <= 0) return remaining === 0 ? 0 : undefined
+  const left = Math.max(0, remaining - threshold(transfer))
+  return Math.max(time(transfer, left), roundBegan + leastRound - now, 0)
+}
+
+const time = (transfer: Transfer, memory: number): number =>
+  memory <= 0 ? 0 : (memory / (transfer.rate / wirePerByte(transfer))) * 1000
+
+/** The bitmap is read again. @returns whether the rest goes over within the downtime limit: the guest can be stopped */
+export function endPass(transfer: Transfer, guest: Guest, now: number): boolean {
+  const span = now - transfer.roundBegan
+  const dirtied = dirtiedWithin(guest, span)
+  transfer.dirtyRate = span > 0 ? (dirtied / span) * 1000 : 0
+  transfer.remaining += dirtied
+  transfer.round += 1
+  transfer.roundBegan = now
+  return transfer.remaining <= threshold(transfer) + pageSize
+}
