@@ -164,7 +164,7 @@ describe('QMP with real QEMU', { skip: missing, timeout: 60_000 }, () => {
       // Stopped first, so that it cannot answer before it dies.
       qemu.kill('SIGSTOP')
       const pending = assert.rejects(status(client), (error: unknown) => {
-        assert.ok(error instanceof QmpInterrupted, `${error}`)
+        assert.ok(error instanceof QmpInterrupted, String(error))
         assert.match(error.message, /^query-status: .*the outcome is unknown/)
         return true
       })

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod'
 import { showBytes } from '../core/units.ts'
-import { sizeSchema } from './quantity-schema.ts'
+import { rateSchema, sizeSchema } from './quantity-schema.ts'
 import type { Clash } from './yaml-file.ts'
 
 const text = z.string().optional().catch(undefined)
@@ -14,25 +14,49 @@ const many = <T extends z.ZodType>(element: T) => z.array(element).catch([])
 
 const host = z.looseObject({ name: text, memory: size }).catch({})
 const site = z.looseObject({ name: text, hosts: many(host).default([]) }).catch({ hosts: [] })
-const path = z.looseObject({ from: text, to: text }).catch({})
+const path = z.looseObject({ from: text, to: text, capacity: rateSchema.optional().catch(undefined) }).catch({})
+const power = z.looseObject({ site: text }).catch({})
 const vm = z.looseObject({ name: text, host: text, memory: size, used: size }).catch({})
 const whole = z
-  .looseObject({ sites: many(site).default([]), paths: many(path).default([]), vms: many(vm).default([]) })
-  .catch({ sites: [], paths: [], vms: [] })
+  .looseObject({
+    sites: many(site).default([]),
+    paths: many(path).default([]),
+    vms: many(vm).default([]),
+    power: many(power).default([]),
+  })
+  .catch({ sites: [], paths: [], vms: [], power: [] })
 
 type Whole = z.output<typeof whole>
 
-/** Names of sites and hosts are unique; paths join what exists, and none leads to itself. */
+/** Names of sites and hosts are unique; paths join what exists, none leads to itself, and each carries something. */
 export function checkNames(raw: unknown): readonly Clash[] {
   const { sites, paths } = whole.parse(raw)
-  return [...uniqueNames(sites), ...endsOfPaths(sites, paths)]
+  return [
+    ...uniqueNames(sites),
+    ...endsOfPaths(sites, paths),
+    ...emptyPaths(paths, 'is zero: leave it out if it is not known, leave the path out if there is none'),
+  ]
 }
 
 /** As {@link checkNames}; and VMs have a name of their own and a host that is there and large enough. */
 export function checkInventoryNames(raw: unknown): readonly Clash[] {
-  const { sites, vms } = whole.parse(raw)
-  return [...checkNames(raw), ...placesOfVms(sites, vms)]
+  const { sites, paths, vms, power } = whole.parse(raw)
+  const known = new Set(sites.map(({ name }) => name))
+  return [
+    ...uniqueNames(sites),
+    ...endsOfPaths(sites, paths),
+    ...emptyPaths(paths, 'is zero: cut it in timeline.yaml instead'),
+    ...placesOfVms(sites, vms),
+    ...power.flatMap(({ site: name }, p) =>
+      name === undefined || known.has(name)
+        ? []
+        : [{ path: ['power', p, 'site'], message: `no site is named "${name}"` }],
+    ),
+  ]
 }
+
+const emptyPaths = (paths: Whole['paths'], message: string): readonly Clash[] =>
+  paths.flatMap(({ capacity }, p) => (capacity === 0 ? [{ path: ['paths', p, 'capacity'], message }] : []))
 
 function uniqueNames(sites: Whole['sites']): readonly Clash[] {
   const seen = new Map<string, string>()

@@ -43,7 +43,7 @@ export function parseHostUri(text: string): HostUri {
       if (authority !== '') throw new UriError(`"${text}": a local uri has three slashes: qmp+local:///FOLDER`)
       return { kind: 'qmp-local', folder }
     case 'qmp+netns':
-      if (!/^[\w.-]+$/.test(authority))
+      if (!/^\w[\w.-]*$/.test(authority))
         throw new UriError(`"${text}": "${authority}" is no name of a network namespace`)
       return { kind: 'qmp-netns', namespace: authority, folder }
     case 'qmp+ssh': {
@@ -53,6 +53,8 @@ export function parseHostUri(text: string): HostUri {
         throw new UriError(`"${text}": "${authority}" is not USER@HOST:PORT`)
       }
       const [, user, host = '', port] = parts
+      if (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65_535))
+        throw new UriError(`"${text}": "${authority}" is not USER@HOST:PORT, a port is 1 to 65535`)
       return {
         kind: 'qmp-ssh',
         host: host.replace(/^\[|\]$/g, ''),

@@ -42,33 +42,22 @@ const vmSchema = z.strictObject({
   paused: z.boolean().default(false),
 })
 
-const inventorySchema = z
-  .strictObject({
-    sites: z
-      .array(
-        z.strictObject({
-          name: siteNameSchema,
-          safe: z.boolean().default(false),
-          uplink: rateSchema.optional(),
-          hosts: z.array(hostSchema).default([]),
-        }),
-      )
-      .min(1, 'name at least one site'),
-    paths: z.array(pathSchema).default([]),
-    vms: z.array(vmSchema).default([]),
-    power: z.array(z.strictObject({ site: siteNameSchema, runtime: timeSchema })).default([]),
-    deadline: timeSchema.optional(),
-  })
-  .superRefine((value, context) => {
-    const report = (path: (string | number)[], message: string): void =>
-      context.addIssue({ code: 'custom', path, message })
-    value.power.forEach(({ site }, p) => {
-      if (!value.sites.some(({ name }) => name === site)) report(['power', p, 'site'], `no site is named "${site}"`)
-    })
-    value.paths.forEach((path, p) => {
-      if (path.capacity === 0) report(['paths', p, 'capacity'], 'is zero: cut it in timeline.yaml instead')
-    })
-  })
+const inventorySchema = z.strictObject({
+  sites: z
+    .array(
+      z.strictObject({
+        name: siteNameSchema,
+        safe: z.boolean().default(false),
+        uplink: rateSchema.optional(),
+        hosts: z.array(hostSchema).default([]),
+      }),
+    )
+    .min(1, 'name at least one site'),
+  paths: z.array(pathSchema).default([]),
+  vms: z.array(vmSchema).default([]),
+  power: z.array(z.strictObject({ site: siteNameSchema, runtime: timeSchema })).default([]),
+  deadline: timeSchema.optional(),
+})
 
 /** @throws ConfigError with every mistake, its line and column */
 export function parseInventory(text: string, file: string): Snapshot {

@@ -1,5 +1,5 @@
 /** A YAML text against a schema: all mistakes at once, each with file, line, column and what was expected. */
-import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 
 export interface Problem {
@@ -49,7 +49,7 @@ export function parseYamlFile<S extends z.ZodType>(
   if (document.errors.length > 0) {
     throw new ConfigError(document.errors.map(error => ({ ...at(error.pos[0]), where: '', message: error.message })))
   }
-  const raw: unknown = document.toJS() ?? {}
+  const raw = toData(document, at)
   const result = schema.safeParse(raw)
   const compared = clashes(raw)
   if (result.success && compared.length === 0) return result.data
@@ -61,6 +61,28 @@ export function parseYamlFile<S extends z.ZodType>(
     }),
   )
   throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column))
+}
+
+/** Anchors that multiply like rabbits are no configuration (yaml's own limit against resource exhaustion). */
+const aliasesAtMost = 100
+
+/** @throws ConfigError for aliases that lead nowhere, or to too much */
+function toData(document: Document, at: (offset: number) => Pick<Problem, 'file' | 'line' | 'column'>): unknown {
+  try {
+    return (document.toJS({ maxAliasCount: aliasesAtMost }) as unknown) ?? {}
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw error
+    let offset = 0
+    visit(document, {
+      Alias: (_key, alias) => {
+        if (alias.resolve(document) !== undefined && !/Excessive/.test(error.message)) return undefined
+        offset = alias.range?.[0] ?? 0
+        return visit.BREAK
+      },
+    })
+    const hint = /Unresolved/.test(error.message) ? ' (a text that begins with * needs quotes)' : ''
+    throw new ConfigError([{ ...at(offset), where: '', message: `${error.message}${hint}` }])
+  }
 }
 
 export type Path = readonly PropertyKey[]

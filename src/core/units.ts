@@ -177,8 +177,8 @@ export const printTime = (time: Milliseconds): string => printScaled(time, timeS
 export const printFraction = (share: Fraction): string => `${Number((share * 100).toPrecision(15))}%`
 
 function threeDigits(value: number): string {
-  if (value >= 100) return value.toFixed(0)
-  return value.toFixed(value >= 10 ? 1 : 2)
+  if (value >= 99.95) return value.toFixed(0)
+  return value.toFixed(value >= 9.995 ? 1 : 2)
 }
 function showScaled(value: number, names: readonly (readonly [string, number])[], zero: string): string {
   const found = names.find(([, factor]) => value >= factor * 0.9995)

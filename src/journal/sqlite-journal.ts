@@ -32,8 +32,7 @@ const reserveOf = (file: string): string => `${file}.reserve`
 
 /** Creates a new journal. @throws JournalFull with the numbers when there is too little room; JournalBroken when it cannot be made */
 export function createJournal(file: string): Journal {
-  const stats = statfsSync(dirname(file))
-  const free = stats.bavail * stats.bsize
+  const free = freeBeside(file)
   if (free < roomToStart) {
     throw new JournalFull(
       `only ${showBytes(free)} free in ${dirname(file)}, the journal needs ${showBytes(roomToStart)}: free some, or set another stateDir`,
@@ -49,6 +48,16 @@ export function createJournal(file: string): Journal {
       'CREATE TABLE events (seq INTEGER PRIMARY KEY, v INTEGER NOT NULL, type TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL) STRICT',
     )
     return new SqliteJournal(db, file)
+  } catch (error) {
+    throw translate(error, file)
+  }
+}
+
+/** @throws JournalBroken when the folder is not there @unit bytes */
+function freeBeside(file: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(file))
+    return bavail * bsize
   } catch (error) {
     throw translate(error, file)
   }
@@ -76,14 +85,20 @@ function openChecked(file: string, readOnly: boolean): DatabaseSync {
     const db = new DatabaseSync(file, { readOnly, timeout: 2000 })
     const found = db.prepare('PRAGMA application_id').get()?.['application_id']
     if (found !== applicationId) throw new JournalUnreadable(`${file} is not a journal of Lifeboat`)
+    // A journal whose making was cut short has no table yet.
+    db.prepare('SELECT seq FROM events LIMIT 0')
     return db
   } catch (error) {
-    if (error instanceof JournalUnreadable) throw error
-    throw new JournalUnreadable(`${file} cannot be opened: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    })
+    throw unreadable(error, file, 'opened')
   }
 }
+
+const unreadable = (error: unknown, file: string, what: 'opened' | 'read'): JournalUnreadable =>
+  error instanceof JournalUnreadable
+    ? error
+    : new JournalUnreadable(`${file} cannot be ${what}: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      })
 
 function translate(error: unknown, file: string): Error {
   const code =
@@ -124,7 +139,11 @@ class SqliteJournal implements Journal {
   }
 
   read(afterSeq: number): readonly Row[] {
-    return this.#select.all(afterSeq).map(row => fromStored(row as unknown as StoredRow))
+    try {
+      return this.#select.all(afterSeq).map(row => fromStored(row as unknown as StoredRow))
+    } catch (error) {
+      throw unreadable(error, this.#file, 'read')
+    }
   }
 
   useReserve(): boolean {

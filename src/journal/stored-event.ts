@@ -67,7 +67,9 @@ export function fromStored(row: StoredRow): Row {
     )
   }
   try {
-    let body: Body = bodySchema.parse(JSON.parse(row.body))
+    const parsed = bodySchema.parse(JSON.parse(row.body))
+    if (parsed.event.kind !== row.type) throw new Error(`its body tells of ${parsed.event.kind}`)
+    let body: Body = parsed
     for (let v = row.v; v < newest; v += 1) body = upcasts[`${row.type}:${v}`]?.(body) ?? body
     // Written by `toStored` of this or, through `upcasts`, of an older version: the one place where stored JSON becomes a fact again.
     return {

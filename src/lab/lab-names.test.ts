@@ -31,7 +31,7 @@ test('everything with a name outside the lab’s folder begins with the lab’s 
   fc.assert(
     fc.property(arbLab, arbName, (lab, name) => {
       for (const made of [hostNamespace(lab, hostId(name)), gatewayNamespace(lab, siteId(name)), wanNamespace(lab)])
-        assert.ok(made.startsWith(prefixOf(lab)) && made.startsWith('lb-'), made)
+        assert.ok(made.startsWith(prefixOf(lab)) && made.startsWith('lb.'), made)
     }),
     runs(300),
   )

@@ -2,10 +2,10 @@
 import { join } from 'node:path'
 import type { HostId, SiteId, VmId } from '../core/ids.ts'
 
-/** Everything a lab makes that has a name outside its folder begins with this. */
-export const prefixOf = (lab: string): string => `lb-${lab}-`
-export const hostNamespace = (lab: string, host: HostId): string => `${prefixOf(lab)}${host}`
-export const gatewayNamespace = (lab: string, site: SiteId): string => `${prefixOf(lab)}gw-${site}`
+/** Everything a lab makes that has a name outside its folder begins with this. No lab's name has a dot, so no two get mixed up. */
+export const prefixOf = (lab: string): string => `lb.${lab}.`
+export const hostNamespace = (lab: string, host: HostId): string => `${prefixOf(lab)}host.${host}`
+export const gatewayNamespace = (lab: string, site: SiteId): string => `${prefixOf(lab)}gw.${site}`
 export const wanNamespace = (lab: string): string => `${prefixOf(lab)}wan`
 
 /** @param site from 1 @param host from 1, within its site */

@@ -67,7 +67,7 @@ test('a program’s name with spaces and parentheses does not shift the start ti
 
 test('a process that has ended and waits to be collected does not live', onLinux, async () => {
   // The shell becomes a sleep, which never collects the child the shell had.
-  const child = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const child = spawn('sh', ['-c', 'sleep 0.3 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
   children.push(child)
   let text = ''
   child.stdout.setEncoding('utf8')

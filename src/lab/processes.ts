@@ -47,8 +47,17 @@ export function processesNaming(folder: string): readonly KnownProcess[] {
 /** Only what a lab itself starts: a QEMU or a relay whose arguments point into the lab's folder. An editor with a log open is not ours. */
 function isOurs(words: readonly string[], folder: string): boolean {
   const program = words[0] ?? ''
-  const inside = words.some(word => word.includes(`${folder}/`))
+  const inside = words.some(word => namesPathIn(word, folder))
   return inside && (/qemu-system/.test(program) || words.some(word => /relay-main\.[jt]s$/.test(word)))
+}
+
+/** `file:/labs/x/…`, `path=/labs/x/…`, `/labs/x/…`, but not `/backup/labs/x/…`. */
+function namesPathIn(word: string, folder: string): boolean {
+  const sought = `${folder}/`
+  for (let at = word.indexOf(sought); at >= 0; at = word.indexOf(sought, at + 1)) {
+    if (at === 0 || /[=:,"' ]/.test(word[at - 1] ?? '')) return true
+  }
+  return false
 }
 
 const endsWithin: Milliseconds = ms(5_000)

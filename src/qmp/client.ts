@@ -63,6 +63,11 @@ function isEmpty(args: object): boolean {
   return true
 }
 
+interface Greeting {
+  readonly version: QmpVersion
+  readonly capabilities: readonly string[]
+}
+
 interface Pending {
   readonly command: string
   resolve(value: unknown): void
@@ -94,7 +99,7 @@ export class QmpClient {
   #lastLongId = shortIds
   #enabled: readonly string[] = []
   #greeted: ((message: Message) => void) | undefined
-  #greeting: { readonly version: QmpVersion; readonly capabilities: readonly string[] } | undefined
+  #greeting: Greeting | undefined
   #endReason: Error | undefined
   /** Resolves, with the reason, when the connection has ended. Never rejects. */
   readonly ended: Promise<Error>
@@ -152,10 +157,12 @@ export class QmpClient {
   }
 
   get stats(): QmpStats {
-    return { ...this.#stats }
+    let { droppedEvents } = this.#stats
+    for (const reader of this.#readers) droppedEvents += reader.dropped
+    return { ...this.#stats, droppedEvents }
   }
 
-  #greeted_(): { readonly version: QmpVersion; readonly capabilities: readonly string[] } {
+  #greeted_(): Greeting {
     if (this.#greeting === undefined) throw new QmpStateError('greeting', this.#runstate)
     return this.#greeting
   }
@@ -190,6 +197,7 @@ export class QmpClient {
     signal: AbortSignal,
   ): Promise<T> {
     if (signal.aborted) return Promise.reject(signal.reason)
+    if (this.#endReason !== undefined) return Promise.reject(this.#endReason)
     const limit = this.#options.maxPending ?? 1024
     if (this.#pending.size + this.#givenUp.size >= limit) return Promise.reject(new QmpTooManyPending(command, limit))
     return new Promise<T>((resolve, reject) => {
@@ -263,7 +271,7 @@ export class QmpClient {
     const greeting = await this.#awaitGreeting(signal)
     if (greeting.kind !== 'greeting')
       throw new QmpProtocolError(`${this.#where}: expected a greeting, got ${greeting.kind}`)
-    this.#greeting = parseGreeting(greeting.qmp)
+    this.#greeting = this.#readGreeting(greeting.qmp)
     const wanted = this.#options.capabilities ?? []
     const missing = wanted.filter(capability => !this.capabilities.includes(capability))
     if (missing.length > 0) throw new QmpCapabilityError('capabilities', missing)
@@ -279,6 +287,14 @@ export class QmpClient {
     }
     if (this.#endReason !== undefined) throw this.#endReason
     this.#enter('running')
+  }
+
+  #readGreeting(raw: unknown): Greeting {
+    try {
+      return parseGreeting(raw)
+    } catch (error) {
+      throw new QmpProtocolError(`${this.#where}: a greeting without a version`, { cause: error })
+    }
   }
 
   #awaitGreeting(signal: AbortSignal): Promise<Message> {

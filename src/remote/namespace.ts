@@ -4,8 +4,11 @@
  */
 import { access } from 'node:fs/promises'
 import { connectUnix } from './connect-unix.ts'
-import { HostUnreachable, type Remote } from './remote.ts'
+import { CommandUnavailable, HostUnreachable, type Remote } from './remote.ts'
 import { spawnCommand } from './spawn-command.ts'
+
+/** What iproute2 says when it cannot start the program (lib/exec.c). */
+const execFailed = /^exec of ".*" failed: No such file or directory/m
 
 /** @param name as `ip netns` knows it */
 export function namespaceRemote(name: string): Remote {
@@ -21,7 +24,10 @@ export function namespaceRemote(name: string): Remote {
     where,
     async run(argv, options, signal) {
       await insist()
-      return spawnCommand(['ip', 'netns', 'exec', name, ...argv], options, signal)
+      const result = await spawnCommand(['ip', 'netns', 'exec', name, ...argv], options, signal)
+      if (result.code !== 0 && execFailed.test(result.stderr))
+        throw new CommandUnavailable(`${where}: ${argv[0] ?? 'nothing'}: no such program`)
+      return result
     },
     async connectUnix(path, signal) {
       await insist()

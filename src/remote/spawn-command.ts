@@ -44,6 +44,13 @@ export function spawnCommand(argv: readonly string[], options: RunOptions, signa
           : error
       if (child.pid === undefined) finish(1, null)
     })
+    // Whoever it started may hold its output open for ever: once it was ended on purpose, its own end is enough.
+    child.on('exit', (code, signalName) => {
+      if (failure === undefined) return
+      child.stdout.destroy()
+      child.stderr.destroy()
+      finish(code, signalName)
+    })
     child.on('close', (code, signalName) => finish(code, signalName))
     const finish = (code: number | null, signalName: NodeJS.Signals | null): void => {
       signal.removeEventListener('abort', onAbort)

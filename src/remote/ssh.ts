@@ -9,7 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectUnix } from './connect-unix.ts'
-import { HostUnreachable, type Remote, type RunResult } from './remote.ts'
+import { CommandUnavailable, HostUnreachable, type Remote, type RunResult } from './remote.ts'
 import { spawnCommand } from './spawn-command.ts'
 
 export interface SshTarget {
@@ -22,6 +22,9 @@ export interface SshTarget {
 
 /** ssh's own failures end with this code (ssh(1), EXIT STATUS); a command's 255 cannot be told apart and counts as one. */
 const sshFailed = 255
+
+/** A shell that finds no such command ends with this (POSIX, Exit Status for Commands). */
+const notFound = 127
 
 /** For a POSIX shell at the other end: everything literal. */
 const quote = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`
@@ -62,14 +65,17 @@ export function sshRemote(target: SshTarget): Remote {
   }
   const insist = (result: RunResult, doing: string): RunResult => {
     if (result.code !== sshFailed) return result
-    throw new HostUnreachable(`${where}: ${doing}: ${result.stderr.trim().split('\n').at(-1) ?? 'ssh failed'}`)
+    throw new HostUnreachable(`${where}: ${doing}: ${result.stderr.trim().split('\n').at(-1) || 'ssh failed'}`)
   }
 
   return {
     where,
     async run(argv, options, signal) {
       const result = await spawnCommand([...(await base()), ...destination, argv.map(quote).join(' ')], options, signal)
-      return insist(result, argv[0] ?? 'nothing')
+      const program = argv[0] ?? 'nothing'
+      if (result.code === notFound && /not found/.test(result.stderr))
+        throw new CommandUnavailable(`${where}: ${program}: no such program`)
+      return insist(result, program)
     },
     async connectUnix(path, signal) {
       const ssh = await base()

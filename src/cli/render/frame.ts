@@ -4,6 +4,7 @@ import { between, type Instant } from '../../core/instant.ts'
 import { isMoving, type Migration, type Phase } from '../../core/migration/migration.ts'
 import { outcomeOf, reasonOf } from '../../core/migration/outcome.ts'
 import { pathBetween } from '../../core/inventory/snapshot.ts'
+import { inOneLine } from '../../core/report/sentence.ts'
 import { showBytes, showRate, showTime } from '../../core/units.ts'
 import { paint } from './paint.ts'
 import { fit, table } from './table.ts'
@@ -28,7 +29,7 @@ const urgency: Record<Phase, number> = {
 export function frame(state: Evacuation, now: Instant, size: Size): readonly string[] {
   const all = [...state.migrations.values()]
   const head = [...headLines(state, all, now), '']
-  const room = Math.max(3, size.rows - head.length - 3)
+  const room = Math.max(1, size.rows - head.length - 3)
   const shown = all.length <= room ? all : pick(all, room - 1)
   const body = table(
     [
@@ -44,7 +45,9 @@ export function frame(state: Evacuation, now: Instant, size: Size): readonly str
   )
   const hidden = all.filter(m => !shown.includes(m))
   const more = hidden.length === 0 ? [] : [`  … and ${countByPhase(hidden)}`]
-  return [...head, ...body, ...more].map(line => fit(line, size.columns - 1))
+  return [...head, ...body, ...more]
+    .slice(0, Math.max(1, size.rows))
+    .map(line => fit(inOneLine(line), size.columns - 1))
 }
 
 function pick(all: readonly Migration[], room: number): readonly Migration[] {

@@ -31,6 +31,7 @@ export function planLines(plan: Plan, snapshot: Snapshot, bounds: Bounds): reado
     { title: 'start', align: right },
     { title: 'end', align: right },
   ]
+  const endless = plan.moves.filter(move => move.start !== undefined && move.end === undefined)
   const last = Math.max(0, ...plan.moves.map(move => move.end ?? Number.NaN))
   return [
     `Plan by policy ${plan.policy}: ${plan.moves.length} VMs to move, ${plan.unplaced.length} stay`,
@@ -38,8 +39,24 @@ export function planLines(plan: Plan, snapshot: Snapshot, bounds: Bounds): reado
     ...(rows.length === 0 ? [] : table(columns, rows)),
     ...plan.unplaced.map(({ vm, failure }) => paint.bad(`  ${vm} stays: ${showFailure(failure)}`)),
     '',
-    Number.isNaN(last)
-      ? 'No capacity is stated for the paths (lifeboat.yaml, paths), so no times can be forecast.'
-      : `Forecast makespan ${showTime(last)}${bounds.makespan === undefined ? '' : `, physical limit ${showTime(bounds.makespan)}`}`,
+    ...forecastLines(
+      plan,
+      bounds,
+      last,
+      endless.map(({ vm }) => vm),
+    ),
+  ]
+}
+
+function forecastLines(plan: Plan, bounds: Bounds, last: number, endless: readonly string[]): readonly string[] {
+  if (plan.moves.length === 0) return []
+  if (!Number.isNaN(last)) {
+    const limit = bounds.makespan === undefined ? '' : `, physical limit ${showTime(bounds.makespan)}`
+    return [`Forecast makespan ${showTime(last)}${limit}`]
+  }
+  if (bounds.makespan === undefined)
+    return ['No capacity is stated for the paths (lifeboat.yaml, paths), so no times can be forecast.']
+  return [
+    `No end can be forecast: ${endless.join(', ')} will not end by pre-copy, memory is written as fast as the path carries it.`,
   ]
 }

@@ -52,6 +52,8 @@ export function reportLines(report: Report): readonly string[] {
         ['bytes sent / needed', showBytes(s.bytesSent), showBytes(s.bytesNeeded)],
       ],
     ),
-    s.j === null ? 'J: not known (no capacity is stated for the paths)' : `J ${s.j.toFixed(2)} (1.00 is the limit)`,
+    s.j === null
+      ? `J: not known (${s.safe === 0 ? 'nothing came out' : 'no capacity is stated for the paths'})`
+      : `J ${s.j.toFixed(2)} (1.00 is the limit)`,
   ]
 }

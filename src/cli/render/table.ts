@@ -1,12 +1,14 @@
 /** Columns of text, aligned; the last may run over. Widths count what is seen, not escape sequences. */
 import { stripVTControlCharacters } from 'node:util'
+import stringWidth from 'string-width'
 
 export interface Column {
   readonly title: string
   readonly align?: 'left' | 'right'
 }
 
-export const widthOf = (text: string): number => Array.from(stripVTControlCharacters(text)).length
+/** Columns of a terminal: letters of some scripts take two, accents none. */
+export const widthOf = (text: string): number => stringWidth(text)
 
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): readonly string[] {
   const widths = columns.map(({ title }, at) => Math.max(widthOf(title), ...rows.map(row => widthOf(row[at] ?? ''))))
@@ -23,9 +25,16 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
 }
 
 /** Cuts what does not fit, with an ellipsis, and keeps escape sequences whole by dropping them from a line that is cut. */
-export const fit = (text: string, width: number): string =>
-  widthOf(text) <= width
-    ? text
-    : `${Array.from(stripVTControlCharacters(text))
-        .slice(0, Math.max(0, width - 1))
-        .join('')}…`
+export function fit(text: string, width: number): string {
+  if (widthOf(text) <= width) return text
+  let kept = ''
+  let used = 0
+  for (const { segment } of graphemes.segment(stripVTControlCharacters(text))) {
+    used += widthOf(segment)
+    if (used > Math.max(0, width - 1)) break
+    kept += segment
+  }
+  return `${kept}…`
+}
+
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' })

@@ -35,7 +35,7 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
         commands: [{ kind: 'migrate', ...routeOf(m), tuning: intent.tuning, options: m.options }],
       }
     case 'adjust': {
-      if (m.phase !== 'pre-copy') return { state, commands: [] }
+      if (m.phase !== 'pre-copy' && m.phase !== 'post-copy') return { state, commands: [] }
       const { tuning, why } = intent
       return {
         state: withMigration(state, { ...m, tuning }),

@@ -1,12 +1,17 @@
 /**
  * How long a pre-copy takes at a given rate, for a guest with a hot set and a cold rate.
  *
- * The hot set H is rewritten every h seconds, the rest dirtied at c bytes/s. The first pass sends b bytes in t0 = b/R. What the
- * cold part dirtied since is sent at the net rate R − c; a hot set that is rewritten while it is sent shrinks each round by the
- * ratio (H/h)/R, a geometric series. Below R = H/h the hot set never shrinks: pre-copy alone does not end.
+ * Each pass sends what the last one left dirty. A pass of x seconds leaves min(H, x·H/h) of the hot set, which is rewritten every h, and
+ * c·x of the rest. Once passes are shorter than h they shrink by the same ratio (H/h + c)/R each time: a geometric series. The pass that
+ * fits into the downtime allowed is the last; where passes stop shrinking before that, pre-copy alone does not end.
  */
 import type { DirtyModel } from '../inventory/vm.ts'
 import type { Bytes, BytesPerSecond, Milliseconds } from '../units.ts'
+
+/** Passes longer than the period of the hot set shrink towards a limit fast, or not at all. */
+const longPassesAtMost = 10_000
+/** A pass that is no shorter than this share of the one before is no shorter. */
+const noShorter = 1 - 1e-12
 
 /** @returns milliseconds; `Infinity` when pre-copy does not converge at this rate within `maxDowntime` */
 export function preCopyDuration(
@@ -15,18 +20,36 @@ export function preCopyDuration(
   rate: BytesPerSecond | number,
   maxDowntime: Milliseconds,
 ): number {
-  if (rate <= 0) return needed === 0 ? 0 : Number.POSITIVE_INFINITY
+  if (needed === 0) return 0
+  if (rate <= 0) return Number.POSITIVE_INFINITY
   const first = needed / rate
   if (dirty === undefined || (dirty.hot === 0 && dirty.cold === 0)) return first * 1000
-  const period = Math.max(dirty.period / 1000, 1e-3)
-  const hotRate = dirty.hot / period
-  if (dirty.cold >= rate) return Number.POSITIVE_INFINITY
-  const hotFits = dirty.hot / rate <= maxDowntime / 1000
-  if (hotRate >= rate && !hotFits) return Number.POSITIVE_INFINITY
-  const ratio = hotRate / rate
-  const hotRounds = hotFits ? dirty.hot / rate : (dirty.hot / rate) * (ratio / (1 - ratio))
-  if (first <= period)
-    return (first + (hotFits ? Math.min(ratio * first, hotRounds) : (ratio * first) / (1 - ratio))) * 1000
-  const afterFirst = (dirty.hot + (first - period) * dirty.cold) / (rate - dirty.cold)
-  return (first + afterFirst + hotRounds) * 1000
+  const period = Math.max(dirty.period, 1) / 1000
+  const allowed = maxDowntime / 1000
+  const ratio = (dirty.hot / period + dirty.cold) / rate
+  const next = (pass: number): number =>
+    (Math.min(dirty.hot, (dirty.hot / period) * pass) + Math.min(Math.max(0, needed - dirty.hot), dirty.cold * pass)) /
+    rate
+
+  let total = first
+  let pass = next(first)
+  let before = first
+  for (let n = 0; n < longPassesAtMost; n += 1) {
+    total += pass
+    if (pass <= allowed) return total * 1000
+    if (pass >= before * noShorter) return Number.POSITIVE_INFINITY
+    if (pass < period) return (total + shrinkingPasses(pass, ratio, allowed)) * 1000
+    before = pass
+    pass = next(pass)
+  }
+  return Number.POSITIVE_INFINITY
+}
+
+/** All passes after `pass`, each `ratio` times the one before, up to the first that is allowed. @unit seconds */
+function shrinkingPasses(pass: number, ratio: number, allowed: number): number {
+  if (ratio >= 1) return Number.POSITIVE_INFINITY
+  // With no downtime allowed the series has no last member, but a sum.
+  if (allowed <= 0) return (pass * ratio) / (1 - ratio)
+  const more = Math.max(1, Math.ceil(Math.log(allowed / pass) / Math.log(ratio)))
+  return (pass * ratio * (1 - ratio ** more)) / (1 - ratio)
 }

@@ -57,8 +57,8 @@ function shareOf({ limits }: PolicyView, sharing: number): Tuning['rate'] {
 /** Keeps shares equal under the operator's bandwidth, and does not wait for ever on a guest that does not converge. */
 function tend(view: PolicyView, share: Tuning['rate']): Intent[] {
   const intents: Intent[] = []
-  for (const migration of view.migrations.in('pre-copy')) {
-    if (migration.cancelling !== undefined) continue
+  for (const migration of view.migrations.in('pre-copy', 'post-copy')) {
+    if (migration.phase === 'pre-copy' && migration.cancelling !== undefined) continue
     const vm = view.vmOf(migration.vm)
     const { tuning } = migration
     if (share !== undefined && Math.abs((tuning.rate ?? 0) - share) > share * worthAdjusting) {
@@ -69,7 +69,7 @@ function tend(view: PolicyView, share: Tuning['rate']): Intent[] {
         why: 'equal share of the bandwidth allowed',
       })
     }
-    const why = stalled(vm, migration)
+    const why = migration.phase === 'pre-copy' ? stalled(vm, migration) : undefined
     if (why === undefined) continue
     intents.push(
       vm.policy.allow.includes('post-copy')

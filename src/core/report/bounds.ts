@@ -7,9 +7,17 @@
  * - VMs safe by a deadline T ≤ smallest first until B·T is used
  */
 import type { HostId, SiteId } from '../ids.ts'
-import { pathBetween, type Snapshot, siteOf } from '../inventory/snapshot.ts'
+import {
+  findHost,
+  findSite,
+  hostsOfSite,
+  type Path,
+  pathBetween,
+  type Snapshot,
+  siteOf,
+} from '../inventory/snapshot.ts'
 import type { Plan } from '../plan/plan.ts'
-import { type Bytes, bytes, type BytesPerSecond, type Milliseconds, ms, slowest } from '../units.ts'
+import { type Bytes, bytes, type Milliseconds, ms, slowest } from '../units.ts'
 
 export interface MustLeave {
   readonly source: HostId
@@ -38,15 +46,23 @@ export function boundsOf(question: BoundsQuestion, leaving: readonly MustLeave[]
   const n = leaving.length
   if (n === 0) return { makespan: ms(0), meanDuration: ms(0), meanCompletion: ms(0), maxSafe: 0 }
   const outOf = new Map(endangered.map(site => [site, siteCut(snapshot, site, targets)]))
-  const into = targets.reduce((sum, site) => sum + slowest(snapshot.sites.find(({ id }) => id === site)?.uplink), 0)
+  const into = targets.reduce((sum, site) => sum + slowest(findSite(snapshot, site)?.uplink), 0)
   const total = Math.min(
     into,
     [...outOf.values()].reduce((sum, cut) => sum + cut, 0),
   )
   const siteOfVm = (vm: MustLeave): SiteId | undefined => siteOf(snapshot, vm.source)
-  const nicOf = (vm: MustLeave): number => slowest(snapshot.hosts.find(({ id }) => id === vm.source)?.nic)
-  const siteCapacity = (vm: MustLeave): number => outOf.get(siteOfVm(vm) ?? ('' as SiteId)) ?? Number.POSITIVE_INFINITY
-  const alone = leaving.map(vm => seconds(vm.needed, Math.min(nicOf(vm), siteCapacity(vm), total)))
+  const nicOf = (vm: MustLeave): number => slowest(findHost(snapshot, vm.source)?.nic)
+  const siteCapacity = (vm: MustLeave): number => {
+    const site = siteOfVm(vm)
+    return (site === undefined ? undefined : outOf.get(site)) ?? Number.POSITIVE_INFINITY
+  }
+  const bestOf = new Map(
+    [...new Set(leaving.map(vm => vm.source))].map(host => [host, bestPath(snapshot, host, targets)]),
+  )
+  const aloneAt = (vm: MustLeave): number =>
+    Math.min(nicOf(vm), siteCapacity(vm), total, bestOf.get(vm.source) ?? Number.POSITIVE_INFINITY)
+  const alone = leaving.map(vm => seconds(vm.needed, aloneAt(vm)))
 
   const cuts = [seconds(sum(leaving), total)]
   for (const [site, capacity] of outOf) cuts.push(seconds(sum(leaving.filter(vm => siteOfVm(vm) === site)), capacity))
@@ -82,24 +98,38 @@ const sum = (vms: readonly MustLeave[]): number => vms.reduce((total, vm) => tot
 const seconds = (size: number, rate: number): number => (size === 0 ? 0 : size / rate)
 const finite = (s: number): Milliseconds | undefined => (Number.isFinite(s) ? ms(s * 1000) : undefined)
 
-/** What can leave a site towards the targets: its uplink, and its paths together. Infinite where either is not known. */
+/**
+ * What can leave a site towards the targets: its uplink, and all its different paths together. Where paths are declared, a pair of hosts
+ * without one carries nothing. Infinite where what there is has no stated capacity.
+ */
 function siteCut(snapshot: Snapshot, site: SiteId, targets: readonly SiteId[]): number {
-  const uplink = slowest(snapshot.sites.find(({ id }) => id === site)?.uplink)
-  const hostsThere = snapshot.hosts.filter(host => host.site === site)
-  const paths = targets.map(target => {
-    const capacities = hostsThere.map(host => {
-      const at = snapshot.hosts.find(other => other.site === target)
-      return slowest(at === undefined ? undefined : capacityOf(snapshot, host.id, at.id))
-    })
-    return Math.max(0, ...capacities)
-  })
+  const uplink = slowest(findSite(snapshot, site)?.uplink)
+  if (snapshot.paths.length === 0) return uplink
+  const into = snapshot.hosts.filter(host => targets.includes(host.site))
+  const paths = new Set<Path>()
+  for (const from of hostsOfSite(snapshot, site)) {
+    for (const to of into) {
+      const path = pathBetween(snapshot, from.id, to.id)
+      if (path !== undefined) paths.add(path)
+    }
+  }
   return Math.min(
     uplink,
-    paths.reduce((total, capacity) => total + capacity, 0),
+    [...paths].reduce((total, path) => total + slowest(path.capacity), 0),
   )
 }
-const capacityOf = (snapshot: Snapshot, from: HostId, to: HostId): BytesPerSecond | undefined =>
-  pathBetween(snapshot, from, to)?.capacity
+
+/** The most that one VM can use, wherever it goes: it crosses one path. */
+function bestPath(snapshot: Snapshot, source: HostId, targets: readonly SiteId[]): number {
+  if (snapshot.paths.length === 0) return Number.POSITIVE_INFINITY
+  let best = 0
+  for (const to of snapshot.hosts) {
+    if (!targets.includes(to.site)) continue
+    const path = pathBetween(snapshot, source, to.id)
+    if (path !== undefined) best = Math.max(best, slowest(path.capacity))
+  }
+  return best
+}
 
 function safeBy(ascending: readonly Bytes[], rate: number, deadline: Milliseconds): number {
   let left = (rate * deadline) / 1000

@@ -6,8 +6,18 @@ import { showFailure } from '../migration/failure.ts'
 import { showPresence } from '../migration/presence.ts'
 import { showBytes, showRate, showTime } from '../units.ts'
 
+/** Errors of hypervisors and of ssh come in lines; a story has one for each fact. */
+export const inOneLine = (text: string): string => text.replaceAll(/\s*[\r\n]+\s*/g, '; ')
+
 /** @returns undefined for facts that say nothing new to a reader: ticks */
 export function sentenceOf(event: Observed): string | undefined {
+  const sentence = factOf(event)
+  return sentence === undefined ? undefined : inOneLine(sentence)
+}
+
+export const decisionOf = (command: Command): string => inOneLine(deedOf(command))
+
+function factOf(event: Observed): string | undefined {
   switch (event.kind) {
     case 'evacuation-started': {
       const { plan, endangered, targets, policy } = event
@@ -64,7 +74,7 @@ export function sentenceOf(event: Observed): string | undefined {
   }
 }
 
-export function decisionOf(command: Command): string {
+function deedOf(command: Command): string {
   const { vm, source, target, attempt } = command
   switch (command.kind) {
     case 'prepare':
@@ -74,7 +84,9 @@ export function decisionOf(command: Command): string {
       return `migrate ${vm} from ${source} to ${target}, ${rate === undefined ? 'as fast as it gets' : `at most ${showRate(rate)}`}, downtime limit ${showTime(downtimeLimit)}`
     }
     case 'adjust':
-      return `cap ${vm} to ${command.tuning.rate === undefined ? 'nothing' : showRate(command.tuning.rate)}: ${command.why}`
+      return command.tuning.rate === undefined
+        ? `let ${vm} go as fast as it gets: ${command.why}`
+        : `cap ${vm} to ${showRate(command.tuning.rate)}: ${command.why}`
     case 'start-post-copy':
       return `post-copy ${vm}: ${command.why}`
     case 'run-split':

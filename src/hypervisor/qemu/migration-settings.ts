@@ -23,9 +23,15 @@ export const startParametersOf = (options: StartOptions) =>
     ? { 'multifd-channels': options.channels, 'multifd-compression': options.compression }
     : {}
 
+/** Once in post-copy QEMU heeds a limit of its own, of which 0 is none (qapi, `max-postcopy-bandwidth`). */
+function ratesOf(rate: Adjustment['rate']) {
+  const limit = rate === undefined ? undefined : Math.max(1, Math.floor(rate))
+  return { 'max-bandwidth': limit ?? unlimited, 'max-postcopy-bandwidth': limit ?? 0 }
+}
+
 /** @param to a rate given as `undefined` lifts the limit; one not given is left alone */
 export const parametersOf = (to: Adjustment) => ({
-  ...('rate' in to ? { 'max-bandwidth': to.rate === undefined ? unlimited : Math.max(1, Math.floor(to.rate)) } : {}),
+  ...('rate' in to ? ratesOf(to.rate) : {}),
   ...(to.downtimeLimit === undefined
     ? {}
     : { 'downtime-limit': Math.min(longestDowntime, Math.round(to.downtimeLimit)) }),
