@@ -30,9 +30,9 @@ export const overhead: Bench = {
     try {
       const never = new AbortController().signal
       const looks: Look[] = []
-      let watching = true
+      const enough = new AbortController()
       const watch = (async () => {
-        while (watching) {
+        while (!enough.signal.aborted) {
           const stats = await linkStats(testRoot, lab.record, never)
           const out = stats.find(({ from, to }) => from === 'a' && to === 'b')
           looks.push({ at: Date.now(), carried: out?.carriedBytes ?? 0 })
@@ -45,7 +45,7 @@ export const overhead: Bench = {
         {},
       )
       const { stdout, code, stderr } = await run.done
-      watching = false
+      enough.abort()
       await watch
       if (code !== 0) throw new Error(`the evacuation ended with ${code}: ${stderr}`)
       const first = JSON.parse(stdout.slice(0, stdout.indexOf('\n'))) as { readonly at: number }

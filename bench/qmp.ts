@@ -55,7 +55,11 @@ export const qmp: Bench = {
     const dir = mkdtempSync(join(tmpdir(), 'lifeboat-bench-'))
     const sockets = [join(dir, 'ours.sock'), join(dir, 'bare.sock')]
     const qemu = spawn('qemu-system-x86_64', [
-      ...['-M', 'none', '-nodefaults', '-display', 'none'],
+      '-M',
+      'none',
+      '-nodefaults',
+      '-display',
+      'none',
       ...sockets.flatMap(path => ['-qmp', `unix:${path},server=on,wait=off`]),
     ])
     try {

@@ -73,7 +73,15 @@ describe('a full disk under the journal', { skip: whyNoLab() ?? false }, () => {
   test('with room again, the rest goes', async () => {
     rmSync(ballast)
     const { code, stdout, stderr } = await runLifeboat([
-      ...['--config', lab.config, 'evacuate', 'a', '--to', 'b', '--yes', '-o', 'json'],
+      '--config',
+      lab.config,
+      'evacuate',
+      'a',
+      '--to',
+      'b',
+      '--yes',
+      '-o',
+      'json',
     ])
     assert.equal(code, 0, stderr)
     assert.equal(reportFrom(stdout).summary.safe, reportFrom(stdout).summary.vms)

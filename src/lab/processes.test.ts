@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { ms } from '../core/units.ts'
 import { realClock } from '../engine/real-clock.ts'
 import { neverAborts } from '../time/with-deadline.ts'
 import { commandLineOf, endProcesses, lives, processesNaming, startTimeOf } from './processes.ts'
@@ -137,8 +138,11 @@ test('those we know are ended and gone when we are told so', onLinux, async () =
 })
 
 test('a process that got the number of one we knew is left alone', onLinux, async () => {
-  const { pid } = await idle('stranger', [])
+  const { child, pid } = await idle('stranger', [])
   const known = [{ pid, startTime: '1', what: 'idle' }]
   assert.deepEqual(await endProcesses(known, realClock(), neverAborts), [])
+  // A kill takes a moment to be seen.
+  await realClock().sleep(ms(200), neverAborts)
+  assert.equal(child.signalCode, null)
   assert.notEqual(startTimeOf(pid), undefined)
 })

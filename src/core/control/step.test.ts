@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { evacuationId, type HostId, hostId, siteId, type VmId, vmId } from '../ids.ts'
 import { type Instant, instant } from '../instant.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
@@ -124,10 +124,10 @@ const arbFact: fc.Arbitrary<Observed> = fc.oneof(
         'source-ended',
       ),
     )
-    .map(([of, kind]) => ({ kind, ...of }) as Observed),
+    .map(([of, kind]): Observed => ({ kind, ...of })),
   fc
     .tuple(arbOfAttempt, fc.constantFrom('post-copy-broke', 'attempt-unclear', 'source-lingers'))
-    .map(([of, kind]) => ({ kind, why: 'so', ...of }) as Observed),
+    .map(([of, kind]): Observed => ({ kind, why: 'so', ...of })),
   fc
     .tuple(arbOfAttempt, arbFailure, fc.constantFrom('migration-broke' as const, 'attempt-failed' as const))
     .map(([of, failure, kind]): Observed => ({ kind, failure, ...of })),

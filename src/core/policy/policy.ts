@@ -19,7 +19,7 @@ export interface PolicyView {
   readonly limits: Limits
   /** In the plan's order. */
   readonly migrations: MigrationTable
-  vmOf(id: VmId): Vm
+  readonly vmOf: (id: VmId) => Vm
 }
 
 export interface Candidate {

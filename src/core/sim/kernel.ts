@@ -82,14 +82,15 @@ export class Kernel {
     const heap = this.#heap
     let at = from
     const moving = heap[at]
-    while (at > 0 && moving !== undefined) {
+    if (moving === undefined) return
+    while (at > 0) {
       const parent = (at - 1) >> 1
       const above = heap[parent]
       if (above === undefined || !sooner(moving, above)) break
       heap[at] = above
       at = parent
     }
-    if (moving !== undefined) heap[at] = moving
+    heap[at] = moving
   }
 
   #down(from: number): void {

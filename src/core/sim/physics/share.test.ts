@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { type Flow, lossyUse, type Resource, shareOut } from './share.ts'
 
 const near = (a: number, b: number): void => assert.ok(Math.abs(a - b) < 1e-3 * Math.max(1, b), `${a} is not ${b}`)
