@@ -352,7 +352,15 @@ const trouble = [
   'command-failed',
   'resolve',
 ] as const
-const upheaval = ['controller-restarted', 'pause', 'resume', 'wind-down', 'abort', 'journal-failing'] as const
+const upheaval = [
+  'controller-restarted',
+  'pause',
+  'resume',
+  'wind-down',
+  'abort',
+  'journal-failing',
+  'site-lost',
+] as const
 export type WhatHappens = (typeof happy)[number] | (typeof trouble)[number] | (typeof upheaval)[number]
 
 const happeningOf = (what: fc.Arbitrary<WhatHappens>): fc.Arbitrary<Happening> =>
@@ -432,6 +440,10 @@ export function factOf(state: Evacuation, happening: Happening): Observed {
       return { kind: 'operator', by: 'test', order: what, vm, runsAt: who % 2 === 0 ? 'source' : 'target' }
     case 'journal-failing':
       return { kind: what, why }
+    case 'site-lost': {
+      const { endangered, targets } = state.started
+      return { kind: what, site: at([...endangered, ...targets], who), why }
+    }
     case 'target-ready':
     case 'memory-flowing':
     case 'guest-stopped':

@@ -149,11 +149,18 @@ describe('QMP with real QEMU', { skip: missing, timeout: 60_000 }, () => {
       assert.deepEqual(await events, ['STOP', 'RESUME'])
     })
 
-    test(`over ${over}: quit is seen as the event SHUTDOWN, then as the end`, async () => {
+    test(`over ${over}: quit is seen as its end, whose outcome is known or said to be unknown`, async () => {
       await using client = await QmpClient.connect(addresses[over], {}, soon())
       const events = read(client.events(soon()), undefined)
-      await client.execute('quit', {}, ignoreReply, soon())
-      assert.deepEqual(await events, ['SHUTDOWN'])
+      // QEMU acts on the closing brace and leaves the newline unread: over TCP its end then resets the connection, reply and all.
+      const answered = await client.execute('quit', {}, ignoreReply, soon()).then(
+        () => true,
+        (error: unknown) => {
+          assert.ok(over === 'tcp' && error instanceof QmpInterrupted, String(error))
+          return false
+        },
+      )
+      if (answered) assert.deepEqual(await events, ['SHUTDOWN'])
       assert.match((await client.ended).message, /closed the connection|ECONNRESET/)
       assert.equal(client.runstate, 'idle')
       await ended

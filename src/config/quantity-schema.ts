@@ -11,7 +11,11 @@ function quantity<T>(parse: (text: string) => T, meta: { description: string; ex
     .transform((raw, context): T => {
       if (typeof raw !== 'string') {
         const what =
-          typeof raw === 'number' ? `the bare number ${raw} has no unit` : `${JSON.stringify(raw)} is not a quantity`
+          typeof raw === 'number'
+            ? `the bare number ${raw} has no unit`
+            : raw === undefined
+              ? 'is missing'
+              : `${JSON.stringify(raw)} is not a quantity`
         context.addIssue({ code: 'custom', message: `${what}; expected ${meta.description}` })
         return z.NEVER
       }

@@ -1,13 +1,13 @@
 /**
  * The journal in SQLite: WAL, synchronous=FULL, so that a committed row survives the process and the machine.
  *
- * Beside it lies a reserve file of some hundred KiB. When the disk is full the reserve is removed, and what runs can still be
+ * Beside it lies a reserve file of some MiB. When the disk is full the reserve is removed, and what runs can still be
  * recorded to its end; nothing new is admitted then (core: `journal-failing`).
  */
 import { existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { type Bytes, bytes, mebibytes, showBytes } from '../core/units.ts'
+import { type Bytes, mebibytes, showBytes } from '../core/units.ts'
 import {
   type Entry,
   type Journal,
@@ -21,12 +21,15 @@ import { fromStored, type StoredRow, toStored } from './stored-event.ts'
 
 /** Marks the file as a Lifeboat journal (SQLite `application_id`): "LBJ1". */
 const applicationId = 0x4c_42_4a_31
+/** Of the table, not of what it holds (SQLite `user_version`). */
+const layoutVersion = 1
 /** Refuses to start with less: an evacuation of a hundred VMs writes a few MiB. */
 export const roomToStart: Bytes = mebibytes(16)
 /** SQLite's own codes (sqlite.org/rescode.html). */
 const sqliteFull = 13
 const sqliteIoError = 10
-const reserveSize: Bytes = bytes(512 * 1024)
+/** A page of the write-ahead log for each fact, until it is first checkpointed: enough for some thousand. */
+const reserveSize: Bytes = mebibytes(4)
 
 const reserveOf = (file: string): string => `${file}.reserve`
 
@@ -42,7 +45,7 @@ export function createJournal(file: string): Journal {
   try {
     writeFileSync(reserveOf(file), Buffer.alloc(reserveSize, 0x4c))
     const db = new DatabaseSync(file)
-    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = 1`)
+    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${layoutVersion}`)
     tune(db)
     db.exec(
       'CREATE TABLE events (seq INTEGER PRIMARY KEY, v INTEGER NOT NULL, type TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL) STRICT',
@@ -85,6 +88,11 @@ function openChecked(file: string, readOnly: boolean): DatabaseSync {
     const db = new DatabaseSync(file, { readOnly, timeout: 2000 })
     const found = db.prepare('PRAGMA application_id').get()?.['application_id']
     if (found !== applicationId) throw new JournalUnreadable(`${file} is not a journal of Lifeboat`)
+    const layout = db.prepare('PRAGMA user_version').get()?.['user_version']
+    if (layout !== layoutVersion)
+      throw new JournalUnreadable(
+        `${file} has layout ${String(layout)}, this Lifeboat knows ${layoutVersion}: use the one that wrote it`,
+      )
     // A journal whose making was cut short has no table yet.
     db.prepare('SELECT seq FROM events LIMIT 0')
     return db

@@ -252,7 +252,8 @@ export class QmpClient {
       this.#readers.delete(closed)
       this.#stats.droppedEvents += closed.dropped
     })
-    this.#readers.add(buffer)
+    // Under a signal that has aborted already it has ended, and nobody will take it out again.
+    if (!signal.aborted) this.#readers.add(buffer)
     return buffer
   }
 
