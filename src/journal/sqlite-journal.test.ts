@@ -21,7 +21,7 @@ import { after, before, beforeEach, describe, test } from 'node:test'
 import { vmId } from '../core/ids.ts'
 import { instant } from '../core/instant.ts'
 import { type Entry, JournalBroken, JournalFull, type JournalReader, JournalUnreadable } from './journal.ts'
-import { createJournal, openJournal, readJournal, roomToStart } from './sqlite-journal.ts'
+import { createJournal, openJournal, readJournal, reserveSize, roomToStart } from './sqlite-journal.ts'
 
 const entry = (n: number, why = `fact ${n}`): Entry => ({
   at: instant(1_700_000_000_000 + n / 8),
@@ -188,7 +188,7 @@ describe('a journal to be created', () => {
 
   test('sets some room aside, which is given up once', () => {
     const journal = createJournal(file)
-    assert.equal(statSync(`${file}.reserve`).size, 512 * 1024)
+    assert.equal(statSync(`${file}.reserve`).size, reserveSize)
     assert.equal(journal.useReserve(), true)
     assert.equal(existsSync(`${file}.reserve`), false)
     assert.equal(journal.useReserve(), false)

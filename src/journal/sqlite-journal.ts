@@ -29,7 +29,7 @@ export const roomToStart: Bytes = mebibytes(16)
 const sqliteFull = 13
 const sqliteIoError = 10
 /** A page of the write-ahead log for each fact, until it is first checkpointed: enough for some thousand. */
-const reserveSize: Bytes = mebibytes(4)
+export const reserveSize: Bytes = mebibytes(4)
 
 const reserveOf = (file: string): string => `${file}.reserve`
 
