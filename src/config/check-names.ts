@@ -28,6 +28,28 @@ const whole = z
 
 type Whole = z.output<typeof whole>
 
+/** What a file may be referred to by others. */
+export interface KnownNames {
+  readonly sites: ReadonlySet<string>
+  readonly hosts: ReadonlySet<string>
+  readonly vms: ReadonlySet<string>
+  readonly paths: readonly (readonly [string, string])[]
+}
+
+/** The names in an inventory, well-formed or not; undefined where there is nothing to read. */
+export function namesIn(raw: unknown): KnownNames | undefined {
+  if (raw === undefined) return undefined
+  const { sites, paths, vms } = whole.parse(raw)
+  const named = (all: readonly { readonly name?: string | undefined }[]): ReadonlySet<string> =>
+    new Set(all.flatMap(({ name }) => (name === undefined ? [] : [name])))
+  return {
+    sites: named(sites),
+    hosts: named(sites.flatMap(({ hosts }) => hosts)),
+    vms: named(vms),
+    paths: paths.flatMap(({ from, to }) => (from === undefined || to === undefined ? [] : [[from, to] as const])),
+  }
+}
+
 /** Names of sites and hosts are unique; paths join what exists, none leads to itself, and each carries something. */
 export function checkNames(raw: unknown): readonly Clash[] {
   const { sites, paths } = whole.parse(raw)

@@ -51,7 +51,7 @@ export const pathSchema = z.strictObject({
   background: rateSchema.optional(),
 })
 
-const policyNameSchema = z.string().superRefine((name, context) => {
+export const policyNameSchema = z.string().superRefine((name, context) => {
   try {
     policyByName(name)
   } catch (error) {

@@ -40,7 +40,12 @@ export const siteNameSchema = nameSchema.transform(siteId)
 export const hostNameSchema = nameSchema.transform(hostId)
 export const vmNameSchema = nameSchema.transform(vmId)
 
-export const dirtySchema = z.strictObject({ hot: sizeSchema, period: timeSchema, cold: rateSchema })
+export const dirtyShape = {
+  hot: sizeSchema,
+  period: timeSchema.refine(period => period > 0, 'a hot set is rewritten in some time, not in none'),
+  cold: rateSchema,
+}
+export const dirtySchema = z.strictObject(dirtyShape)
 
 export const diskSchema = z
   .strictObject({

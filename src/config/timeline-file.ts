@@ -14,6 +14,7 @@ import {
   timeSchema,
   vmNameSchema,
 } from './quantity-schema.ts'
+import type { KnownNames } from './check-names.ts'
 import { type Clash, parseYamlFile } from './yaml-file.ts'
 
 const end = z.string()
@@ -66,7 +67,7 @@ const entrySchema = z.unknown().transform((raw, context): Entry => {
   }
   const result = verbs[verb].safeParse(raw)
   if (result.success) return result.data
-  for (const issue of result.error.issues) context.issues.push({ ...issue, input: raw })
+  for (const issue of result.error.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue)
   return z.NEVER
 })
 
@@ -77,25 +78,20 @@ const timelineSchema = z.preprocess(
 const isEmpty = (raw: unknown): boolean =>
   raw === null || (typeof raw === 'object' && !Array.isArray(raw) && Object.keys(raw).length === 0)
 
-/** What of the inventory a timeline may speak of; `undefined` parts could not be read and are not checked against. */
-export interface KnownNames {
-  readonly sites: ReadonlySet<string>
-  readonly hosts: ReadonlySet<string>
-  readonly vms: ReadonlySet<string>
-  readonly paths: readonly (readonly [string, string])[]
-}
-
-/** @throws ConfigError with every mistake, its line and column */
-export function parseTimeline(text: string, file: string, known: KnownNames): Timeline {
+/**
+ * @param known what the inventory names; undefined where it cannot be read, then names are not checked
+ * @throws ConfigError with every mistake, its line and column
+ */
+export function parseTimeline(text: string, file: string, known: KnownNames | undefined): Timeline {
   const entries = parseYamlFile(text, file, timelineSchema, raw => [
     ...outOfOrder(raw),
-    ...unknownThings(raw, known),
+    ...(known === undefined ? [] : unknownThings(raw, known)),
     ...nothings(raw),
   ])
   return entries.map(entry => ({
     at: entry.at,
     jitter: entry.jitter ?? ms(0),
-    what: happeningOf(entry, known.sites),
+    what: happeningOf(entry, known?.sites ?? new Set()),
   }))
 }
 

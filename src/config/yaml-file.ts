@@ -63,6 +63,18 @@ export function parseYamlFile<S extends z.ZodType>(
   throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column))
 }
 
+/** What a text holds, whatever it means; undefined where it is no YAML. */
+export function rawYaml(text: string): unknown {
+  const document = parseDocument(text, { prettyErrors: false })
+  if (document.errors.length > 0) return undefined
+  try {
+    return toData(document, () => ({ file: '', line: 1, column: 1 }))
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined
+    throw error
+  }
+}
+
 /** Anchors that multiply like rabbits are no configuration (yaml's own limit against resource exhaustion). */
 const aliasesAtMost = 100
 

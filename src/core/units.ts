@@ -43,6 +43,7 @@ export function fraction(n: number): Fraction {
 }
 
 export const seconds = (n: number): Milliseconds => ms(n * 1000)
+export const hours = (n: number): Milliseconds => ms(n * 3_600_000)
 export const mebibytes = (n: number): Bytes => bytes(Math.round(n * 1_048_576))
 export const megabitsPerSecond = (n: number): BytesPerSecond => bytesPerSecond((n * 1e6) / 8)
 

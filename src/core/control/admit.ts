@@ -1,9 +1,10 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
+import type { HostId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
-import { afterFailure } from '../migration/failure.ts'
+import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import { phasesInFlight, type PreCopy, type Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
-import { place, type Placement } from '../plan/placement.ts'
+import { copiesDisks, place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import type { Command } from './command.ts'
 import { type Evacuation, vmOf, withMigration } from './evacuation.ts'
@@ -14,7 +15,15 @@ export const admitting = (state: Evacuation): boolean => state.intent === 'run' 
 export function consultPolicy(state: Evacuation, now: Instant): Decision {
   const { started, migrations } = state
   const { snapshot, limits } = started
-  const { intents, next } = state.policy.decide({ now, snapshot, limits, migrations, vmOf: id => vmOf(state, id) })
+  const { targets } = started
+  const { intents, next } = state.policy.decide({
+    now,
+    snapshot,
+    targets,
+    limits,
+    migrations,
+    vmOf: id => vmOf(state, id),
+  })
   let decision: Decision = { state: next === state.policy ? state : { ...state, policy: next }, commands: [] }
   for (const intent of intents) {
     const { state: after, commands } = carryOut(decision.state, intent, now)
@@ -46,8 +55,10 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
       return m.phase === 'pre-copy'
         ? { state, commands: [{ kind: 'start-post-copy', ...routeOf(m), why: intent.why }] }
         : { state, commands: [] }
-    case 'cancel':
-      return m.phase === 'pre-copy' ? cancel(state, m, intent.why) : { state, commands: [] }
+    case 'cancel': {
+      const code = intent.again ? 'timed-out' : 'cancelled'
+      return m.phase === 'pre-copy' ? cancel(state, m, { code, detail: intent.why }) : { state, commands: [] }
+    }
   }
 }
 
@@ -59,31 +70,39 @@ function prepareFirst(
 ): Decision {
   let decision: Decision = { state, commands: [] }
   let left = admitting(state) ? atMost : 0
-  for (const { vm, options } of candidates) {
+  for (const { vm, options, prefer } of candidates) {
     if (left <= 0) break
     const m = decision.state.migrations.get(vm)
     if (m?.phase !== 'queued') continue
-    const { state: next, commands } = prepare(decision.state, m, options, now)
+    const { state: next, commands } = prepare(decision.state, m, options, prefer, now)
     decision = { state: next, commands: [...decision.commands, ...commands] }
     left -= commands.length
   }
   return decision
 }
 
-function placeFor(state: Evacuation, m: Queued): Placement {
-  const { snapshot, endangered, targets } = state.started
-  const view = { snapshot, ledger: state.ledger, endangered, targets, down: state.down, excluded: m.excluded }
-  return place(vmOf(state, m.vm), view, state.planned.get(m.vm))
+function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
+  const { snapshot, endangered, targets, world } = state.started
+  const { ledger, down } = state
+  const { excluded } = m
+  const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks: copiesDisks(world) }
+  return place(vmOf(state, m.vm), view, prefer ?? state.planned.get(m.vm))
 }
 
-function prepare(state: Evacuation, m: Queued, options: StartOptions, now: Instant): Decision {
-  const placement = placeFor(state, m)
+function prepare(
+  state: Evacuation,
+  m: Queued,
+  options: StartOptions,
+  prefer: HostId | undefined,
+  now: Instant,
+): Decision {
+  const placement = placeFor(state, m, prefer)
   if (!placement.placed) {
     // Somebody may still free memory or come back: a refusal is final only when nothing else moves.
     if (othersInFlight(state)) return { state, commands: [] }
     // Every host that would do has failed this VM before; what failed may have passed, so all are asked once more.
     if (m.excluded.length > 0 && m.lastFailure !== undefined && m.attempts < afterFailure[m.lastFailure.code].attempts)
-      return prepare(state, { ...m, excluded: [] }, options, now)
+      return prepare(state, { ...m, excluded: [] }, options, prefer, now)
     const failure = { code: 'no-target', refusals: placement.refusals } as const
     const givenUp = {
       phase: 'given-up',
@@ -112,9 +131,14 @@ function prepare(state: Evacuation, m: Queued, options: StartOptions, now: Insta
 
 const othersInFlight = ({ migrations }: Evacuation): boolean => migrations.count(...phasesInFlight) > 0
 
-function cancel(state: Evacuation, m: PreCopy, why: string): Decision {
+type Callback = Extract<MigrationFailure, { code: 'cancelled' | 'timed-out' }>
+
+function cancel(state: Evacuation, m: PreCopy, cause: Callback): Decision {
   if (m.cancelling !== undefined) return { state, commands: [] }
-  return { state: withMigration(state, { ...m, cancelling: why }), commands: [{ kind: 'cancel', ...routeOf(m), why }] }
+  return {
+    state: withMigration(state, { ...m, cancelling: cause }),
+    commands: [{ kind: 'cancel', ...routeOf(m), why: cause.detail }],
+  }
 }
 
 /** Takes down the targets that are ready and have received nothing; their VMs are queued again. */
@@ -151,7 +175,7 @@ export function stopAdmitting(state: Evacuation, why: string): Decision {
 export function callBack(state: Evacuation, why: string): Decision {
   let { state: next, commands } = stopAdmitting(state, why)
   for (const m of state.migrations.in('pre-copy')) {
-    const { state: after, commands: more } = cancel(next, m, why)
+    const { state: after, commands: more } = cancel(next, m, { code: 'cancelled', detail: why })
     next = after
     commands = [...commands, ...more]
   }

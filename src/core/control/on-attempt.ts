@@ -122,10 +122,7 @@ export function onPostCopyBroke(state: Evacuation, m: InFlight): Decision {
 export function onBroke(state: Evacuation, m: InFlight, failure: MigrationFailure, now: Instant): Decision {
   if (m.phase === 'post-copy' || m.phase === 'uncertain' || (m.phase === 'switchover' && m.finishing))
     return doubt(state, m, `the migration broke: ${showFailure(failure)}`, now)
-  const cause =
-    m.phase === 'pre-copy' && m.cancelling !== undefined
-      ? ({ code: 'cancelled', detail: m.cancelling } as const)
-      : failure
+  const cause = (m.phase === 'pre-copy' ? m.cancelling : undefined) ?? failure
   return { state, commands: [{ kind: 'roll-back', ...routeOf(m), failure: cause }] }
 }
 

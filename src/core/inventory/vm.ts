@@ -1,6 +1,6 @@
 /** A virtual machine as the inventory knows it, and what its owner allows. */
 import type { HostId, VmId } from '../ids.ts'
-import { type Bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
+import { type Bytes, bytes, type BytesPerSecond, type Milliseconds, ms, sumBytes } from '../units.ts'
 
 /** How memory is written: a hot set rewritten every `period`, the rest at the cold rate. */
 export interface DirtyModel {
@@ -45,6 +45,11 @@ export interface Vm {
   /** Stopped by somebody, with its memory in place. A move would set it running at the target, so it is not moved. */
   readonly paused: boolean
 }
+
+/** Of disks that the target does not reach: copied along with memory. */
+export const localDiskBytes = ({ disks }: Vm): Bytes => sumBytes(disks.filter(disk => !disk.shared).map(disk => disk.used))
+/** All that must leave at least once. */
+export const bytesToMove = (vm: Vm): Bytes => bytes(vm.used + localDiskBytes(vm))
 
 /** Why this VM must not be touched; undefined when it may be moved. */
 export function mayNotMove({ paused, policy }: Vm): string | undefined {

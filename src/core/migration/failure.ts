@@ -18,6 +18,8 @@ export type MigrationFailure =
   | { readonly code: 'source-refused'; readonly detail: string }
   | { readonly code: 'hypervisor-error'; readonly detail: string }
   | { readonly code: 'cancelled'; readonly detail: string }
+  /** The policy's patience with this attempt ended; another may do better. */
+  | { readonly code: 'timed-out'; readonly detail: string }
   /** Called off for now, through no fault of anybody: the controller leaves, or came back. */
   | { readonly code: 'postponed'; readonly detail: string }
   /** The VM's process is gone at the source and no target has it: it crashed or its host died. */
@@ -49,6 +51,7 @@ export const afterFailure = {
   'source-unreachable': { next: 'same-target', attempts: patient },
   'source-refused': { next: 'same-target', attempts: stubborn },
   'hypervisor-error': { next: 'same-target', attempts: stubborn },
+  'timed-out': { next: 'same-target', attempts: patient },
   postponed: { next: 'same-target', attempts: Number.POSITIVE_INFINITY },
   cancelled: { next: 'give-up', attempts: 1 },
   'vm-died': { next: 'give-up', attempts: 1 },
@@ -69,6 +72,7 @@ export function showFailure(failure: MigrationFailure): string {
     case 'hypervisor-error':
     case 'vm-died':
     case 'cancelled':
+    case 'timed-out':
     case 'postponed':
     case 'may-not-move':
       return `${failure.code}: ${failure.detail}`

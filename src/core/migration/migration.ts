@@ -70,8 +70,8 @@ interface Moving extends Attempt {
 }
 export interface PreCopy extends Moving {
   readonly phase: 'pre-copy'
-  /** A cancel was asked for and its end is awaited. */
-  readonly cancelling: string | undefined
+  /** A cancel was asked for and its end is awaited; this is what the attempt will have ended with. */
+  readonly cancelling: MigrationFailure | undefined
 }
 export interface Switchover extends Moving {
   readonly phase: 'switchover'

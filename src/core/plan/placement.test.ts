@@ -27,6 +27,7 @@ const viewOf = (change: Partial<PlacementView> = {}): PlacementView => ({
   targets: [siteId('b')],
   down: new Map(),
   excluded: [],
+  copiesDisks: false,
   ...change,
 })
 

@@ -2,7 +2,7 @@
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId } from '../ids.ts'
 import { pathBetween, type Snapshot, vmsOfSite } from '../inventory/snapshot.ts'
-import { mayNotMove, type Vm } from '../inventory/vm.ts'
+import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
 import { openLedger, reserve } from './ledger.ts'
 import { place } from './placement.ts'
@@ -16,10 +16,12 @@ export interface PlanRequest {
   /** Migrations at one time; `Infinity` for all. */
   readonly slots: number
   readonly bandwidth: BytesPerSecond | undefined
+  /** @default hypervisors that copy no disks */
+  readonly copiesDisks?: boolean
 }
 
 export function planEvacuation(request: PlanRequest): Plan {
-  const { snapshot, endangered, targets } = request
+  const { snapshot, endangered, targets, copiesDisks = false } = request
   let ledger = openLedger(snapshot)
   const placed: { readonly vm: Vm; readonly target: HostId }[] = []
   const unplaced: Unplaced[] = []
@@ -30,7 +32,7 @@ export function planEvacuation(request: PlanRequest): Plan {
       unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail } })
       continue
     }
-    const placement = place(vm, { snapshot, ledger, endangered, targets, down, excluded: [] }, undefined)
+    const placement = place(vm, { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks }, undefined)
     if (placement.placed) {
       ledger = reserve(ledger, placement.host, vm.memory)
       placed.push({ vm, target: placement.host })
@@ -52,7 +54,7 @@ function schedule(
     const slot = freeAt.indexOf(Math.min(...freeAt))
     const start = freeAt[slot] ?? 0
     const rate = shareOfPath(request, vm.host, target, slots)
-    const took = rate === undefined ? undefined : preCopyDuration(vm.used, vm.dirty, rate, vm.policy.maxDowntime)
+    const took = rate === undefined ? undefined : preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime)
     const end = took === undefined ? Number.POSITIVE_INFINITY : start + took
     freeAt[slot] = end
     return { vm: vm.id, source: vm.host, target, start: finite(start), end: finite(end) }

@@ -30,6 +30,7 @@ const postCopyToo: Partial<Vm> = { policy: { ...defaultVmPolicy, allow: ['post-c
 const viewOf = (state: Evacuation, now: Instant, limits = state.started.limits): PolicyView => ({
   now,
   snapshot: state.started.snapshot,
+  targets: state.started.targets,
   limits,
   migrations: state.migrations,
   vmOf: id => {

@@ -1,12 +1,34 @@
 /** The list of policies, and how an operator names one. */
+import { aimd } from './aimd.ts'
 import { fixedN } from './fixed-n.ts'
+import { kubevirt } from './kubevirt.ts'
+import { nova } from './nova.ts'
+import { ovirt } from './ovirt.ts'
 import type { Policy } from './policy.ts'
+import { defaultWorkers, proxmox } from './proxmox.ts'
 
-export const policyNames = ['sequential', 'fixed:N', 'all-at-once'] as const
+export const policyNames = [
+  'sequential',
+  'fixed:N',
+  'all-at-once',
+  'aimd',
+  'kubevirt',
+  'nova',
+  'ovirt',
+  'proxmox',
+] as const
 export const defaultPolicy = 'sequential'
 
 export class UnknownPolicy extends Error {
   override readonly name = 'UnknownPolicy'
+}
+
+const peers: Readonly<Record<string, () => Policy>> = {
+  aimd: () => aimd(),
+  kubevirt,
+  nova,
+  ovirt,
+  proxmox: () => proxmox('proxmox', defaultWorkers),
 }
 
 /** @throws UnknownPolicy, with the names there are */
@@ -15,6 +37,10 @@ export function policyByName(name: string): Policy {
   if (name === 'all-at-once') return fixedN(name, Number.POSITIVE_INFINITY)
   const fixed = /^fixed:([1-9]\d{0,3})$/.exec(name)
   if (fixed !== null) return fixedN(name, Number(fixed[1]))
+  const peer = peers[name]
+  if (peer !== undefined) return peer()
+  const workers = /^proxmox:([1-9]\d{0,3})$/.exec(name)
+  if (workers !== null) return proxmox(name, Number(workers[1]))
   const hint = name.startsWith('fixed') ? ' (N is a whole number from 1, like fixed:4)' : ''
   throw new UnknownPolicy(`unknown policy "${name}"${hint}; there are: ${policyNames.join(', ')}`)
 }

@@ -5,7 +5,7 @@
  * A policy is an immutable value that carries its own memory: `decide` returns its successor.
  */
 import type { Instant } from '../instant.ts'
-import type { VmId } from '../ids.ts'
+import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import type { Vm } from '../inventory/vm.ts'
 import type { MigrationTable } from '../control/migration-table.ts'
@@ -16,6 +16,8 @@ import type { Limits } from '../control/observed.ts'
 export interface PolicyView {
   readonly now: Instant
   readonly snapshot: Snapshot
+  /** Sites that receive. */
+  readonly targets: readonly SiteId[]
   readonly limits: Limits
   /** In the plan's order. */
   readonly migrations: MigrationTable
@@ -25,6 +27,8 @@ export interface PolicyView {
 export interface Candidate {
   readonly vm: VmId
   readonly options: StartOptions
+  /** Where it would rather go than to its planned target, if there is room. */
+  readonly prefer?: HostId | undefined
 }
 
 export type Intent =
@@ -34,7 +38,8 @@ export type Intent =
   | { readonly kind: 'start'; readonly vm: VmId; readonly tuning: Tuning }
   | { readonly kind: 'adjust'; readonly vm: VmId; readonly tuning: Tuning; readonly why: string }
   | { readonly kind: 'post-copy'; readonly vm: VmId; readonly why: string }
-  | { readonly kind: 'cancel'; readonly vm: VmId; readonly why: string }
+  /** `again`: it may be tried another time; else the VM is given up. */
+  | { readonly kind: 'cancel'; readonly vm: VmId; readonly why: string; readonly again: boolean }
 
 export interface Decided {
   readonly intents: readonly Intent[]

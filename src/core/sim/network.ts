@@ -4,6 +4,7 @@
  */
 import type { HostId, SiteId } from '../ids.ts'
 import { findHost, findSite, pathBetween, type Path, type Snapshot } from '../inventory/snapshot.ts'
+import { lossLimit } from './physics/tcp.ts'
 import { backgroundStreams } from './physics/timings.ts'
 import type { Flow, Resource } from './physics/share.ts'
 import type { Ends, PathChange } from './timeline.ts'
@@ -11,7 +12,10 @@ import type { Ends, PathChange } from './timeline.ts'
 export interface SimPath extends Resource {
   readonly path: Path
   rtt: number
+  /** What one stream gets, as the inventory says. @unit bytes per second */
   perFlow: number
+  /** Share of packets lost. */
+  loss: number
   background: number
   cut: boolean
   /** When it was cut last; 0 when never. @unit ms */
@@ -20,7 +24,8 @@ export interface SimPath extends Resource {
   whole: number
 }
 
-const infinite = Number.POSITIVE_INFINITY
+/** Of what nothing bounds. */
+export const infinite = Number.POSITIVE_INFINITY
 
 export class SimNetwork {
   readonly #snapshot: Snapshot
@@ -38,6 +43,7 @@ export class SimNetwork {
       path,
       capacity: path.capacity ?? infinite,
       whole: path.capacity ?? infinite,
+      loss: path.loss ?? 0,
       lossy: (path.loss ?? 0) > 0,
       rtt: path.rtt ?? 0,
       perFlow: path.perFlow ?? infinite,
@@ -85,7 +91,10 @@ export class SimNetwork {
   change(path: SimPath, { capacity, rtt, loss, perFlow, background }: PathChange): void {
     if (capacity !== undefined) path.whole = capacity
     if (rtt !== undefined) path.rtt = rtt
-    if (loss !== undefined) path.lossy = loss > 0
+    if (loss !== undefined) {
+      path.loss = loss
+      path.lossy = loss > 0
+    }
     if (perFlow !== undefined) path.perFlow = perFlow
     if (background !== undefined) path.background = background
     path.capacity = path.cut ? 0 : path.whole
@@ -100,6 +109,12 @@ export class SimNetwork {
   heal(path: SimPath): void {
     path.cut = false
     path.capacity = path.whole
+  }
+
+  /** The most that one stream between two hosts gets, however empty the path. @unit bytes per second */
+  perStream(from: HostId, to: HostId): number {
+    const path = this.pathOf(from, to)
+    return path === undefined ? infinite : Math.min(path.perFlow, lossLimit(path.rtt, path.loss))
   }
 
   uplinkOf(site: SiteId): number {

@@ -8,7 +8,8 @@ import type { Observed } from '../control/observed.ts'
 import type { MigrationFailure } from '../migration/failure.ts'
 import type { Presence } from '../migration/presence.ts'
 import type { Progress } from '../migration/progress.ts'
-import { bytes, bytesPerSecond, ms } from '../units.ts'
+import { bytes, bytesPerSecond, fraction, ms } from '../units.ts'
+import { around, type Chance } from './chance.ts'
 import {
   askTakes,
   finishTakes,
@@ -18,6 +19,7 @@ import {
   rollBackTakes,
   unansweredAfter,
 } from './physics/timings.ts'
+import { deedsVary } from './physics/variation.ts'
 import { SimRefusal, type SimWorld } from './sim-world.ts'
 import { hasEnded, type Transfer } from './transfer.ts'
 
@@ -29,13 +31,15 @@ const recoversWithin = 60_000
 
 export class Performer {
   readonly #world: SimWorld
+  readonly #chance: Chance
   readonly #post: (event: Observed) => void
   /** Attempts that are followed, with how to stop. */
   readonly #followed = new Map<string, () => void>()
   #alive = true
 
-  constructor(world: SimWorld, post: (event: Observed) => void) {
+  constructor(world: SimWorld, chance: Chance, post: (event: Observed) => void) {
     this.#world = world
+    this.#chance = chance
     this.#post = event => {
       if (this.#alive) post(event)
     }
@@ -87,9 +91,10 @@ export class Performer {
   }
 
   /** A host that is down is only known to be when nothing came back for a while. */
-  #later(span: number, command: Command, act: () => void): void {
+  #later(usually: number, command: Command, act: () => void): void {
     const { kernel } = this.#world
-    kernel.after(span, () => {
+    const takes = usually * around(this.#chance(command.kind, command.vm, command.attempt), deedsVary)
+    kernel.after(takes, () => {
       if (!this.#alive) return
       try {
         act()
@@ -268,7 +273,7 @@ const progressOf = (transfer: Transfer, rate: number): Progress => ({
   round: transfer.round,
   rate: bytesPerSecond(rate),
   dirtyRate: transfer.dirtyRate === undefined ? undefined : bytesPerSecond(transfer.dirtyRate),
-  throttle: 0,
+  throttle: fraction(transfer.throttle),
   expectedDowntime: undefined,
 })
 

@@ -5,12 +5,15 @@
  */
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
-import type { DirtyModel, Vm } from '../inventory/vm.ts'
+import { bytesToMove, type DirtyModel, type Vm } from '../inventory/vm.ts'
 import type { Tuning } from '../migration/migration.ts'
 import type { Presence } from '../migration/presence.ts'
 import type { StartOptions } from '../migration/start-options.ts'
+import { bytes, bytesPerSecond } from '../units.ts'
+import { around, type Chance } from './chance.ts'
 import type { Kernel } from './kernel.ts'
 import { SimNetwork, type SimPath } from './network.ts'
+import type { Guest } from './physics/guest-memory.ts'
 import { shareOut } from './physics/share.ts'
 import {
   backoffMost,
@@ -21,6 +24,7 @@ import {
   switchoverTakes,
   tcpGivesUpAfter,
 } from './physics/timings.ts'
+import { guestsVary } from './physics/variation.ts'
 import type { Ends, FailsHow, PathChange } from './timeline.ts'
 import { endPass, flowOf, hasEnded, isFlowing, milestoneIn, settle, type Transfer } from './transfer.ts'
 
@@ -42,14 +46,17 @@ export class RanTwice extends Error {
   override readonly name = 'RanTwice'
 }
 
+const diskWrites = ({ disks }: Vm): number =>
+  disks.filter(disk => !disk.shared).reduce((sum, disk) => sum + disk.write, 0)
+
 const runs = (copy: Copy | undefined): boolean => copy === 'running'
 
 export class SimWorld {
   readonly kernel: Kernel
+  readonly #chance: Chance
   readonly network: SimNetwork
   readonly #vms = new Map<VmId, Vm>()
   readonly #dirty = new Map<VmId, DirtyModel | undefined>()
-  readonly #throttle = new Map<VmId, number>()
   readonly #copies = new Map<VmId, Map<HostId, Copy>>()
   readonly #down = new Map<HostId, string>()
   readonly #transfers = new Map<VmId, Transfer>()
@@ -61,12 +68,13 @@ export class SimWorld {
   /** Told after every change of rates. */
   onRates: (() => void) | undefined
 
-  constructor(snapshot: Snapshot, kernel: Kernel) {
+  constructor(snapshot: Snapshot, kernel: Kernel, chance: Chance) {
     this.kernel = kernel
+    this.#chance = chance
     this.network = new SimNetwork(snapshot)
     for (const vm of snapshot.vms) {
       this.#vms.set(vm.id, vm)
-      this.#dirty.set(vm.id, vm.dirty)
+      this.setDirty(vm.id, vm.dirty)
       this.#copies.set(vm.id, new Map([[vm.host, 'running']]))
     }
     for (const { id } of snapshot.sites)
@@ -155,7 +163,8 @@ export class SimWorld {
     if (this.#down.get(target) === undefined && this.copyOf(vm, target) !== 'incoming')
       throw new SimRefusal('path-lost', `nobody listens for ${vm} at ${target}`)
     const now = this.kernel.now
-    const used = this.#vms.get(vm)?.used ?? 0
+    const known = this.#vms.get(vm)
+    const total = known === undefined ? 0 : bytesToMove(known)
     const transfer: Transfer = {
       vm,
       source,
@@ -163,11 +172,14 @@ export class SimWorld {
       options,
       crosses: this.network.crossed(source, target),
       status: 'starting',
-      total: used,
-      remaining: used,
+      total,
+      remaining: total,
       sent: 0,
       round: 1,
       roundBegan: now,
+      sentBefore: 0,
+      outrun: 0,
+      throttle: 0,
       dirtyRate: undefined,
       rate: 0,
       cap: tuning.rate ?? Number.POSITIVE_INFINITY,
@@ -187,9 +199,9 @@ export class SimWorld {
 
   adjust(vm: VmId, to: { rate?: number | undefined; downtimeLimit?: number; throttle?: number }): void {
     const transfer = this.#transfers.get(vm)
-    if (to.throttle !== undefined) this.#throttle.set(vm, to.throttle)
     if (transfer === undefined || hasEnded(transfer)) return
     this.#insistUp(transfer.source)
+    if (to.throttle !== undefined) transfer.throttle = to.throttle
     if ('rate' in to) transfer.cap = to.rate ?? Number.POSITIVE_INFINITY
     if (to.downtimeLimit !== undefined) transfer.downtimeLimit = to.downtimeLimit
     this.shareAgain()
@@ -202,7 +214,7 @@ export class SimWorld {
     this.#insistUp(transfer.source)
     settle(transfer, this.kernel.now)
     // What was written since the pass began has to go too.
-    endPass(transfer, this.#guest(vm), this.kernel.now)
+    endPass(transfer, this.#guest(transfer), this.kernel.now)
     transfer.status = 'post-copy'
     transfer.stoppedAt = this.kernel.now
     this.#set(vm, transfer.source, 'split')
@@ -278,15 +290,24 @@ export class SimWorld {
     if (transfer !== undefined && !hasEnded(transfer)) this.#failInFlight(transfer)
   }
 
-  setDirty(vm: VmId, model: DirtyModel): void {
-    this.#dirty.set(vm, model)
+  /** @param model what was measured of the guest; the guest itself differs a little from it */
+  setDirty(vm: VmId, model: DirtyModel | undefined): void {
+    const factor = around(this.#chance('guest', vm), guestsVary)
+    const truth = model && {
+      ...model,
+      hot: bytes(Math.round(model.hot * factor)),
+      cold: bytesPerSecond(model.cold * factor),
+    }
+    this.#dirty.set(vm, truth)
   }
 
   changePath(ends: Ends, change: PathChange): void {
     for (const path of this.network.between(ends)) {
+      const before = path.capacity
       this.network.change(path, change)
-      // Senders learn of it a round trip later.
-      this.kernel.after(path.rtt, () => this.shareAgain())
+      // A queue that overflows is felt at once; that there is more, senders find out a round trip later.
+      if (path.capacity < before) this.shareAgain()
+      else this.kernel.after(path.rtt, () => this.shareAgain())
     }
   }
 
@@ -337,11 +358,13 @@ export class SimWorld {
 
   // What goes on by itself
 
-  #guest(vm: VmId) {
+  #guest({ vm, throttle }: Transfer): Guest {
+    const known = this.#vms.get(vm)
     return {
       dirty: this.#dirty.get(vm),
-      used: this.#vms.get(vm)?.used ?? 0,
-      throttle: this.#throttle.get(vm) ?? 0,
+      used: known?.used ?? 0,
+      diskWrites: known === undefined ? 0 : diskWrites(known),
+      throttle,
     }
   }
 
@@ -423,7 +446,7 @@ export class SimWorld {
       transfer => transfer.silentUntil <= now && this.#reaches(transfer.source, transfer.target),
     )
     const flows = speaking.map(transfer =>
-      flowOf(transfer, this.network.pathOf(transfer.source, transfer.target)?.perFlow ?? Number.POSITIVE_INFINITY),
+      flowOf(transfer, this.network.perStream(transfer.source, transfer.target)),
     )
     const rates = shareOut([...flows, ...this.network.background()])
     const given = new Map(speaking.map((transfer, at) => [transfer, rates[at] ?? 0]))
@@ -446,7 +469,7 @@ export class SimWorld {
     const now = this.kernel.now
     settle(transfer, now)
     if (transfer.status === 'active') {
-      if (!endPass(transfer, this.#guest(transfer.vm), now)) {
+      if (!endPass(transfer, this.#guest(transfer), now)) {
         this.#aim(transfer)
         return
       }
@@ -501,7 +524,6 @@ export class SimWorld {
     this.kernel.cancel(transfer.milestone)
     this.kernel.cancel(transfer.patience)
     this.#flowing.delete(transfer)
-    this.#throttle.delete(transfer.vm)
     this.#changed(transfer)
     this.shareAgain()
   }

@@ -6,9 +6,11 @@ import type { Command } from '../control/command.ts'
 import type { Evacuation } from '../control/evacuation.ts'
 import type { Observed, Started } from '../control/observed.ts'
 import { step } from '../control/step.ts'
+import type { SiteId } from '../ids.ts'
 import { type Instant, instant } from '../instant.ts'
 import { hostsOfSite } from '../inventory/snapshot.ts'
 import type { Milliseconds } from '../units.ts'
+import type { Chance } from './chance.ts'
 import { Kernel } from './kernel.ts'
 import { Performer } from './perform.ts'
 import { powerLossSeenAfter } from './physics/timings.ts'
@@ -18,13 +20,17 @@ import type { Happening, Timeline } from './timeline.ts'
 export interface Simulation {
   /** Its snapshot is the world as it is, and as the controller knows it. */
   readonly started: Started
+  /** As it really happens (real-timeline.ts). */
   readonly timeline: Timeline
+  readonly chance: Chance
   /** The simulation ends here, whatever is still going on. */
   readonly horizon: Milliseconds
   /** Told of each batch of facts, if somebody wants to watch. */
-  readonly onRow?: (row: SimRow) => void
+  readonly onRow?: ((row: SimRow) => void) | undefined
+  /** Told of what happens to the world, as it does. */
+  readonly onHappening?: ((at: Instant, what: Happening) => void) | undefined
   /** Told of the world after every change of rates: for plots. */
-  readonly onRates?: (world: SimWorld) => void
+  readonly onRates?: ((world: SimWorld) => void) | undefined
 }
 
 /** What a journal would hold. */
@@ -36,7 +42,6 @@ export interface SimRow {
 
 export interface Simulated {
   readonly state: Evacuation
-  readonly rows: readonly SimRow[]
   readonly world: SimWorld
   /** It did not come to its end before the horizon. */
   readonly cutShort: boolean
@@ -44,29 +49,61 @@ export interface Simulated {
 
 const tickEvery = 1_000
 
+/** A simulation under way: whoever drives it may look up in between, and stop. */
+export interface SimulationRun {
+  /** Carries out up to so many events. @returns whether there is more to come. @throws RanTwice when the controller let a VM run on two hosts */
+  advance(events: number): boolean
+  /** As it is now. */
+  soFar(): Simulated
+  readonly now: Instant
+}
+
 /** @throws RanTwice when the controller let a VM run on two hosts */
-export function simulate({ started, timeline, horizon, onRow, onRates }: Simulation): Simulated {
+export function simulate(simulation: Simulation): Simulated {
+  const run = begin(simulation)
+  run.advance(Number.POSITIVE_INFINITY)
+  return run.soFar()
+}
+
+export function begin(simulation: Simulation): SimulationRun {
+  const { started, timeline, chance, horizon, onRow, onHappening, onRates } = simulation
   const kernel = new Kernel(instant(0))
-  const world = new SimWorld(started.snapshot, kernel)
+  const world = new SimWorld(started.snapshot, kernel, chance)
   if (onRates !== undefined) world.onRates = () => onRates(world)
-  const controller = new Controller(world, started, onRow)
-  for (const { at, what } of timeline) kernel.at(at, () => happen(world, controller, what))
-  while (controller.state.endedAt === undefined && kernel.now < horizon && kernel.step());
-  const { state, rows } = controller
-  return { state, rows, world, cutShort: state.endedAt === undefined }
+  const controller = new Controller(world, chance, started, onRow)
+  for (const { at, what } of timeline) {
+    kernel.at(at, () => {
+      onHappening?.(kernel.now, what)
+      happen(world, controller, what)
+    })
+  }
+  const goesOn = (): boolean => controller.state.endedAt === undefined && kernel.now < horizon
+  return {
+    advance: events => {
+      for (let n = 0; n < events; n += 1) if (!goesOn() || !kernel.step()) return false
+      return goesOn()
+    },
+    soFar: () => ({ state: controller.state, world, cutShort: controller.state.endedAt === undefined }),
+    get now() {
+      return kernel.now
+    },
+  }
 }
 
 /** The engine's loop (engine/run-evacuation.ts) in virtual time. */
 class Controller {
   readonly #world: SimWorld
+  readonly #chance: Chance
   readonly #onRow: ((row: SimRow) => void) | undefined
-  readonly rows: SimRow[] = []
+  /** Sites that lost their power while nobody looked. */
+  readonly #unseen = new Map<SiteId, string>()
   state: Evacuation
   #performer: Performer
   #alive = true
 
-  constructor(world: SimWorld, started: Started, onRow: ((row: SimRow) => void) | undefined) {
+  constructor(world: SimWorld, chance: Chance, started: Started, onRow: ((row: SimRow) => void) | undefined) {
     this.#world = world
+    this.#chance = chance
     this.#onRow = onRow
     this.#performer = this.#hire()
     const { state, commands } = step(undefined, started, world.kernel.now)
@@ -76,10 +113,12 @@ class Controller {
   }
 
   #hire(): Performer {
-    return new Performer(this.#world, event => this.observe(event))
+    return new Performer(this.#world, this.#chance, event => this.observe(event))
   }
 
+  /** What a dead controller does not hear is lost, but that a site has no power can be seen later. */
   observe(event: Observed): void {
+    if (!this.#alive && event.kind === 'site-lost') this.#unseen.set(event.site, event.why)
     if (!this.#alive || this.state.endedAt !== undefined) return
     const at = this.#world.kernel.now
     const { state, commands } = step(this.state, event, at)
@@ -89,7 +128,6 @@ class Controller {
   }
 
   #record(row: SimRow): void {
-    this.rows.push(row)
     this.#onRow?.(row)
     for (const command of row.commands) this.#performer.submit(command)
   }
@@ -110,6 +148,8 @@ class Controller {
       this.#alive = true
       this.#performer = this.#hire()
       this.observe({ kind: 'controller-restarted', by: 'the timeline' })
+      for (const [site, why] of this.#unseen) this.observe({ kind: 'site-lost', site, why })
+      this.#unseen.clear()
     })
   }
 }

@@ -30,14 +30,21 @@ export type Happening =
   /** The VM's next attempts, so many, fail so. */
   | { readonly kind: 'fail'; readonly vm: VmId; readonly how: FailsHow; readonly times: number }
 
-export type FailsHow = Extract<
-  FailureCode,
-  'target-out-of-memory' | 'target-refused' | 'target-died' | 'path-lost' | 'no-free-port' | 'source-refused'
->
+export const failsHow = [
+  'target-out-of-memory',
+  'target-refused',
+  'target-died',
+  'path-lost',
+  'no-free-port',
+  'source-refused',
+] as const satisfies readonly FailureCode[]
+export type FailsHow = (typeof failsHow)[number]
 
 /** Since the alarm, in order. */
 export interface TimelineEntry {
   readonly at: Milliseconds
+  /** It happens up to this much earlier or later, by the seed. */
+  readonly jitter: Milliseconds
   readonly what: Happening
 }
 export type Timeline = readonly TimelineEntry[]

@@ -12,7 +12,16 @@ import type { HostId, VmId } from '../ids.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import type { Alarm } from './kernel.ts'
 import { dirtiedWithin, type Guest, pageSize } from './physics/guest-memory.ts'
-import { leastRound, streamMost, wireShare } from './physics/timings.ts'
+import {
+  leastRound,
+  passesToThrottle,
+  streamMost,
+  throttleFirst,
+  throttleMost,
+  throttleStep,
+  throttleTrigger,
+  wireShare,
+} from './physics/timings.ts'
 import type { Flow, Resource } from './physics/share.ts'
 
 export type TransferStatus =
@@ -40,6 +49,12 @@ export interface Transfer {
   sent: number
   round: number
   roundBegan: number
+  /** `sent` when this pass began. @unit bytes on the wire */
+  sentBefore: number
+  /** Passes in which the guest wrote faster than half of what was sent, since the throttle was last raised. */
+  outrun: number
+  /** Share of its time taken from the guest. */
+  throttle: number
   dirtyRate: number | undefined
   /** What the network gives it now. @unit bytes on the wire per second */
   rate: number
@@ -107,8 +122,24 @@ export function endPass(transfer: Transfer, guest: Guest, now: number): boolean 
   const span = now - transfer.roundBegan
   const dirtied = dirtiedWithin(guest, span)
   transfer.dirtyRate = span > 0 ? (dirtied / span) * 1000 : 0
+  throttleIfOutrun(transfer, dirtied)
   transfer.remaining += dirtied
   transfer.round += 1
   transfer.roundBegan = now
+  transfer.sentBefore = transfer.sent
   return transfer.remaining <= threshold(transfer) + pageSize
+}
+
+/**
+ * Auto-converge: after two passes in which the guest wrote more than half of what was sent, it is slowed, more each time
+ * (QEMU, migration/ram.c, `migration_trigger_throttle`; the first pass does not count).
+ */
+function throttleIfOutrun(transfer: Transfer, dirtied: number): void {
+  if (!transfer.options.autoConverge || transfer.round === 1) return
+  const sent = (transfer.sent - transfer.sentBefore) / wirePerByte(transfer)
+  if (dirtied <= sent * throttleTrigger) return
+  transfer.outrun += 1
+  if (transfer.outrun < passesToThrottle) return
+  transfer.outrun = 0
+  transfer.throttle = transfer.throttle === 0 ? throttleFirst : Math.min(throttleMost, transfer.throttle + throttleStep)
 }

@@ -11,15 +11,18 @@ export interface Guest {
   readonly dirty: DirtyModel | undefined
   /** Memory that is not zero: no more than this can be dirty. @unit bytes */
   readonly used: number
+  /** What it writes to disks that are copied along. @unit bytes per second */
+  readonly diskWrites: number
   /** Share of its time taken away, 0 … 0.99. */
   readonly throttle: number
 }
 
 /** @param span since the pass began @unit ms @returns whole pages @unit bytes */
-export function dirtiedWithin({ dirty, used, throttle }: Guest, span: number): number {
-  if (dirty === undefined || span <= 0) return 0
+export function dirtiedWithin({ dirty, used, diskWrites, throttle }: Guest, span: number): number {
+  if (span <= 0) return 0
   const awake = span * (1 - throttle)
-  const hot = dirty.hot * Math.min(1, awake / Math.max(1, dirty.period))
-  const cold = (dirty.cold * awake) / 1000
-  return Math.floor(Math.min(used, hot + cold) / pageSize) * pageSize
+  const hot = dirty === undefined ? 0 : dirty.hot * Math.min(1, awake / Math.max(1, dirty.period))
+  const cold = dirty === undefined ? 0 : (dirty.cold * awake) / 1000
+  const written = Math.min(used, hot + cold) + (diskWrites * awake) / 1000
+  return Math.floor(written / pageSize) * pageSize
 }

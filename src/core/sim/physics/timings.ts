@@ -42,3 +42,11 @@ export const streamMost = 1.25e9
 export const wireShare = { none: 1, zlib: 0.65, zstd: 0.63 } as const
 /** Other people's traffic on a path is many flows; together they hold against ours like this number of TCP streams. */
 export const backgroundStreams = 8
+
+/** Auto-converge (QEMU, migration/options.c: `throttle-trigger-threshold`, `cpu-throttle-initial`, `-increment`, `max-cpu-throttle`). */
+export const throttleTrigger = 0.5
+export const throttleFirst = 0.2
+export const throttleStep = 0.1
+export const throttleMost = 0.99
+/** migration/ram.c, `dirty_rate_high_cnt`. */
+export const passesToThrottle = 2

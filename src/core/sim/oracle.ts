@@ -1,0 +1,251 @@
+/**
+ * What nobody could beat who knew the whole timeline: upper bounds on who is safe when, proven, and cheap for any number of VMs.
+ *
+ * It is a relaxation of the simulated world: memory is a fluid that can be split and interrupted, every VM sends each byte once, nothing
+ * takes time but the crossing. What is bounded there is bounded in the world, because whatever happens in the world could be done in
+ * the relaxation. Small worlds get more from src/oracle/ (a mixed-integer program); this one is for the large.
+ *
+ * - The k-th landing comes no sooner than the k smallest VMs' bytes fit through the cut of the world (capacity over time), nor than the
+ *   k-th quickest VM's own best way takes.
+ * - The value safe is no more than that of a fractional knapsack into what each site's cut carries before its power goes, and into the
+ *   memory that is free at the targets.
+ */
+import type { HostId, SiteId } from '../ids.ts'
+import { findSite, hostsOfSite, pathBetween, type Path, type Snapshot, siteOf, vmsOfSite } from '../inventory/snapshot.ts'
+import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
+import { freeMemory, openLedger } from '../plan/ledger.ts'
+import { endOf, type Epoch, epochsOf, nicOf } from './epochs.ts'
+import { infinite } from './network.ts'
+import type { Timeline } from './timeline.ts'
+
+export interface OracleQuestion {
+  readonly snapshot: Snapshot
+  readonly timeline: Timeline
+  readonly endangered: readonly SiteId[]
+  readonly targets: readonly SiteId[]
+  /** Least bytes on the wire for a byte of memory that any of the rivals may reach; 1 where nobody compresses. */
+  readonly wirePerByte: number
+}
+
+export interface OracleBound {
+  /** `exact`: the optimum of the relaxation. `bound`: proven, but perhaps not reachable even there. */
+  readonly kind: 'exact' | 'bound'
+  /** Most VMs, and most value, that can be safe at the end. */
+  readonly safe: number
+  readonly value: number
+  /** Least time until that many are safe; undefined when nobody can be. @unit ms */
+  readonly makespan: number | undefined
+  readonly meanDuration: number | undefined
+  readonly meanCompletion: number | undefined
+  /** The earliest that k+1 VMs can be safe. @unit ms */
+  readonly landings: readonly number[]
+}
+
+/** A VM that could leave, by itself. */
+export interface Leaver {
+  readonly vm: Vm
+  readonly site: SiteId
+  /** @unit bytes on the wire */
+  readonly wire: number
+  /** When its host stops. @unit ms */
+  readonly until: number
+  /** The least time its crossing takes at the best moment. @unit ms */
+  readonly quickest: number
+  /** The soonest it could be over if it had the world to itself. @unit ms */
+  readonly soonest: number
+}
+
+export function oracleBound(question: OracleQuestion): OracleBound {
+  const epochs = epochsOf(question.snapshot, question.timeline)
+  const leavers = leaversOf(question, epochs).filter(({ soonest, until }) => soonest <= until)
+  const landings = landingsOf(question, epochs, leavers)
+  const { safe, value } = most(question, epochs, leavers, landings)
+  const first = landings.slice(0, safe)
+  const quickest = leavers.map(leaver => leaver.quickest).sort((a, b) => a - b)
+  return {
+    kind: 'bound',
+    safe,
+    value,
+    makespan: first.at(-1),
+    meanDuration: mean(quickest.slice(0, safe)),
+    meanCompletion: mean(first),
+    landings: first,
+  }
+}
+
+export const mean = (values: readonly number[]): number | undefined =>
+  values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length
+
+export function leaversOf({ snapshot, endangered, targets, wirePerByte }: OracleQuestion, epochs: readonly Epoch[]): readonly Leaver[] {
+  const into = targets.flatMap(site => hostsOfSite(snapshot, site))
+  const roomiest = Math.max(0, ...into.map(host => freeMemory(openLedger(snapshot), host.id)))
+  const ways = new Map<HostId, readonly number[]>()
+  const ratesOf = (from: HostId): readonly number[] => {
+    const known = ways.get(from)
+    if (known !== undefined) return known
+    const rates = epochs.map(epoch => Math.max(0, ...into.map(({ id }) => rateBetween(snapshot, epoch, from, id))))
+    ways.set(from, rates)
+    return rates
+  }
+  return endangered.flatMap(site =>
+    vmsOfSite(snapshot, site)
+      .filter(vm => mayNotMove(vm) === undefined && vm.memory <= roomiest)
+      .map(vm => {
+        const wire = bytesToMove(vm) * wirePerByte
+        const rates = ratesOf(vm.host)
+        return {
+          vm,
+          site,
+          wire,
+          until: endOf(epochs, vm.host),
+          quickest: wire === 0 ? 0 : (wire / Math.max(...rates)) * 1000,
+          soonest: whenThrough(wire, epochs, (_, at) => rates[at] ?? 0),
+        }
+      }),
+  )
+}
+
+/** What one VM alone could get from here to there. @unit bytes per second */
+export function rateBetween(snapshot: Snapshot, epoch: Epoch, from: HostId, to: HostId): number {
+  if (epoch.down.has(from) || epoch.down.has(to)) return 0
+  const path = pathBetween(snapshot, from, to)
+  if (path === undefined && snapshot.paths.length > 0) return 0
+  const [a, b] = [siteOf(snapshot, from), siteOf(snapshot, to)]
+  return Math.min(
+    path === undefined ? infinite : (epoch.capacity.get(path) ?? 0),
+    nicOf(snapshot, from),
+    nicOf(snapshot, to),
+    uplinkOf(snapshot, a),
+    uplinkOf(snapshot, b),
+  )
+}
+
+export const uplinkOf = (snapshot: Snapshot, site: SiteId | undefined): number =>
+  (site === undefined ? undefined : findSite(snapshot, site)?.uplink) ?? infinite
+
+/** When so many bytes are through, at a rate that differs from epoch to epoch. @unit ms */
+function whenThrough(size: number, epochs: readonly Epoch[], rateIn: (epoch: Epoch, at: number) => number): number {
+  let left = size
+  if (left <= 0) return 0
+  for (const [at, epoch] of epochs.entries()) {
+    const rate = rateIn(epoch, at)
+    if (rate === infinite) return epoch.from
+    const needs = rate <= 0 ? infinite : (left / rate) * 1000
+    if (epoch.from + needs <= epoch.until) return Math.min(epoch.until, epoch.from + needs)
+    if (rate > 0) left -= (rate * (epoch.until - epoch.from)) / 1000
+  }
+  return infinite
+}
+
+/** All that can leave a site towards the targets at one moment. */
+function siteCut({ snapshot, targets }: OracleQuestion, epoch: Epoch, site: SiteId): number {
+  const from = hostsOfSite(snapshot, site).filter(host => !epoch.down.has(host.id))
+  const into = targets.flatMap(target => hostsOfSite(snapshot, target)).filter(host => !epoch.down.has(host.id))
+  const paths = new Set<Path>()
+  let nics = 0
+  for (const { id, nic } of from) {
+    let joined = false
+    for (const to of into) {
+      const path = pathBetween(snapshot, id, to.id)
+      if (path === undefined && snapshot.paths.length > 0) continue
+      if (path !== undefined) paths.add(path)
+      joined = true
+    }
+    if (joined) nics += nic ?? infinite
+  }
+  const carried = snapshot.paths.length === 0 ? infinite : [...paths].reduce((sum, path) => sum + (epoch.capacity.get(path) ?? 0), 0)
+  return Math.min(nics, carried, uplinkOf(snapshot, site))
+}
+
+/** All that can enter the targets at one moment. */
+function entrance({ snapshot, targets }: OracleQuestion, epoch: Epoch): number {
+  return targets.reduce((sum, site) => {
+    const nics = hostsOfSite(snapshot, site).reduce((all, { id, nic }) => all + (epoch.down.has(id) ? 0 : (nic ?? infinite)), 0)
+    return sum + Math.min(nics, uplinkOf(snapshot, site))
+  }, 0)
+}
+
+function landingsOf(question: OracleQuestion, epochs: readonly Epoch[], leavers: readonly Leaver[]): readonly number[] {
+  const cuts = epochs.map(epoch =>
+    Math.min(
+      entrance(question, epoch),
+      question.endangered.reduce((sum, site) => sum + siteCut(question, epoch, site), 0),
+    ),
+  )
+  const smallest = leavers.map(({ wire }) => wire).sort((a, b) => a - b)
+  const soonest = leavers.map(leaver => leaver.soonest).sort((a, b) => a - b)
+  let total = 0
+  return smallest.map((wire, k) => {
+    total += wire
+    return Math.max(soonest[k] ?? 0, whenThrough(total, epochs, (_, at) => cuts[at] ?? 0))
+  })
+}
+
+function most(
+  question: OracleQuestion,
+  epochs: readonly Epoch[],
+  leavers: readonly Leaver[],
+  landings: readonly number[],
+): { readonly safe: number; readonly value: number } {
+  const { snapshot, endangered, targets } = question
+  const ledger = openLedger(snapshot)
+  const room = targets.flatMap(site => hostsOfSite(snapshot, site)).reduce((sum, { id }) => sum + freeMemory(ledger, id), 0)
+  const byMemory = leavers.map(({ vm }) => ({ size: vm.memory as number, value: vm.value }))
+  let safe = knapsackCount(byMemory, room)
+  let value = knapsackValue(byMemory, room)
+  let safeBySite = 0
+  let valueBySite = 0
+  for (const site of endangered) {
+    const theirs = leavers.filter(leaver => leaver.site === site)
+    const last = Math.max(0, ...theirs.map(({ until }) => until))
+    const carries = carriedBy(epochs, last, epoch => siteCut(question, epoch, site))
+    const items = theirs.map(({ vm, wire }) => ({ size: wire, value: vm.value }))
+    safeBySite += knapsackCount(items, carries)
+    valueBySite += knapsackValue(items, carries)
+  }
+  safe = Math.min(safe, safeBySite, landings.filter(Number.isFinite).length)
+  value = Math.min(value, valueBySite)
+  return { safe, value }
+}
+
+function carriedBy(epochs: readonly Epoch[], until: number, rateIn: (epoch: Epoch) => number): number {
+  let total = 0
+  for (const epoch of epochs) {
+    const span = Math.min(epoch.until, until) - epoch.from
+    const rate = rateIn(epoch)
+    if (span > 0 && rate > 0) total += rate * span * 0.001
+  }
+  return total
+}
+
+interface Item {
+  readonly size: number
+  readonly value: number
+}
+/** Bytes are counted in doubles: what fits but for rounding fits. */
+const slack = 1 + 1e-9
+
+/** Most items that fit: the smallest first. */
+function knapsackCount(items: readonly Item[], room: number): number {
+  let left = room * slack
+  return items
+    .map(({ size }) => size)
+    .sort((a, b) => a - b)
+    .filter(size => (left -= size) >= 0).length
+}
+
+/** Dantzig's bound: by value per byte, and a part of the one that does not fit. */
+function knapsackValue(items: readonly Item[], room: number): number {
+  let left = room * slack
+  let value = 0
+  for (const item of [...items].sort((a, b) => b.value * a.size - a.value * b.size)) {
+    if (item.size <= left) {
+      value += item.value
+      left -= item.size
+    } else {
+      value += (item.value * left) / item.size
+      break
+    }
+  }
+  return value
+}
