@@ -7,6 +7,7 @@ import { addInventory } from './commands/inventory.ts'
 import { addLab } from './commands/lab.ts'
 import { addLook } from './commands/look.ts'
 import { addOrders } from './commands/orders.ts'
+import { addSimulate } from './commands/simulate.ts'
 import { addPlan } from './commands/plan.ts'
 import { exitCode, explainError } from './exit.ts'
 import { err } from './output.ts'
@@ -39,6 +40,7 @@ function build(): Command {
   addInventory(program)
   addLook(program)
   addOrders(program)
+  addSimulate(program)
   addLab(program)
   const throwInstead = (command: Command): void => {
     command.exitOverride()

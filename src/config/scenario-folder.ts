@@ -39,7 +39,8 @@ export function readScenario(folder: string): Scenario {
   }
   const inventoryFile = join(folder, scenarioFiles.inventory)
   const inventory = readIfThere(inventoryFile)
-  if (inventory === undefined) throw problem(inventoryFile, 'is not there; it says what the world is (docs/scenarios.md)')
+  if (inventory === undefined)
+    throw problem(inventoryFile, 'is not there; it says what the world is (docs/scenarios.md)')
   const snapshot = attempt<Snapshot | undefined>(() => parseInventory(inventory, inventoryFile), undefined)
   const timeline = attempt<Timeline>(() => {
     const file = join(folder, scenarioFiles.timeline)

@@ -34,7 +34,8 @@ const verbs = {
       background: rateSchema.optional(),
     })
     .refine(
-      ({ at: _at, jitter: _jitter, path: _path, ...change }) => Object.values(change).some(value => value !== undefined),
+      ({ at: _at, jitter: _jitter, path: _path, ...change }) =>
+        Object.values(change).some(value => value !== undefined),
       { message: 'changes nothing: say capacity, rtt, loss, perFlow or background' },
     ),
   cut: z.strictObject({ ...when, cut: ends }),

@@ -8,7 +8,14 @@ import type { HostId } from '../core/ids.ts'
 import { hostsOfSite, pathBetween, siteOf } from '../core/inventory/snapshot.ts'
 import { freeMemory, openLedger } from '../core/plan/ledger.ts'
 import { type Epoch, epochsOf, nicOf } from '../core/sim/epochs.ts'
-import { type Leaver, leaversOf, type OracleBound, type OracleQuestion, oracleBound, uplinkOf } from '../core/sim/oracle.ts'
+import {
+  type Leaver,
+  leaversOf,
+  type OracleBound,
+  type OracleQuestion,
+  oracleBound,
+  uplinkOf,
+} from '../core/sim/oracle.ts'
 
 /** Bytes of so many VM–host–epoch combinations are decided; beyond it, the proven bound. */
 const combinationsAtMost = 3_000
@@ -149,7 +156,8 @@ function programOf({ question, leavers, targets, spans }: Model, goal: Goal): st
   const last = spans.length - 1
   for (const { rate, k, terms } of shared.values()) {
     const mib = rate / scale
-    const most = goal.kind === 'soon' && k === last ? `- ${number(mib)} t <= 0` : `<= ${number(mib * (spans[k]?.lasts ?? 0))}`
+    const most =
+      goal.kind === 'soon' && k === last ? `- ${number(mib)} t <= 0` : `<= ${number(mib * (spans[k]?.lasts ?? 0))}`
     rows.push(`${terms.join(' + ')} ${most}`)
   }
   if (goal.kind === 'soon') {
@@ -157,7 +165,9 @@ function programOf({ question, leavers, targets, spans }: Model, goal: Goal): st
     bounds.push(`t <= ${number(spans[last]?.lasts ?? 0)}`)
   }
   const objective = goal.kind === 'soon' ? 'Minimize\n obj: t' : `Maximize\n obj: ${all.join(' + ') || '0 t'}`
-  const binaries = leavers.flatMap((_, i) => targets.map((_to, j) => y(i, j))).filter(name => rows.some(row => row.includes(name)))
+  const binaries = leavers
+    .flatMap((_, i) => targets.map((_to, j) => y(i, j)))
+    .filter(name => rows.some(row => row.includes(name)))
   return [
     objective,
     'Subject To',

@@ -47,7 +47,8 @@ export interface Vm {
 }
 
 /** Of disks that the target does not reach: copied along with memory. */
-export const localDiskBytes = ({ disks }: Vm): Bytes => sumBytes(disks.filter(disk => !disk.shared).map(disk => disk.used))
+export const localDiskBytes = ({ disks }: Vm): Bytes =>
+  sumBytes(disks.filter(disk => !disk.shared).map(disk => disk.used))
 /** All that must leave at least once. */
 export const bytesToMove = (vm: Vm): Bytes => bytes(vm.used + localDiskBytes(vm))
 

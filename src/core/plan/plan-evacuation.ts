@@ -54,7 +54,8 @@ function schedule(
     const slot = freeAt.indexOf(Math.min(...freeAt))
     const start = freeAt[slot] ?? 0
     const rate = shareOfPath(request, vm.host, target, slots)
-    const took = rate === undefined ? undefined : preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime)
+    const took =
+      rate === undefined ? undefined : preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime)
     const end = took === undefined ? Number.POSITIVE_INFINITY : start + took
     freeAt[slot] = end
     return { vm: vm.id, source: vm.host, target, start: finite(start), end: finite(end) }

@@ -136,7 +136,7 @@ function vmReport(state: Evacuation, m: Migration): VmReport {
   }
 }
 
-const whole = (value: number | null | undefined): number | null =>
+export const whole = (value: number | null | undefined): number | null =>
   value === null || value === undefined ? null : Math.round(value)
 const mean = (values: readonly number[]): number | null =>
   values.length === 0 ? null : values.reduce((a, b) => a + b, 0) / values.length
@@ -146,7 +146,11 @@ function quantile(ascending: readonly number[], share: number): number | null {
   return ascending[Math.max(0, Math.ceil(share * ascending.length) - 1)] ?? null
 }
 
-function efficiency(makespan: number | null, meanDuration: number | null, bounds: Bounds): number | null {
+export function efficiency(
+  makespan: number | null,
+  meanDuration: number | null,
+  bounds: Pick<Bounds, 'makespan' | 'meanDuration'>,
+): number | null {
   const { makespan: m, meanDuration: d } = bounds
   if (makespan === null || meanDuration === null || m === undefined || d === undefined || m === 0 || d === 0)
     return null

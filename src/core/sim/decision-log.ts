@@ -5,11 +5,12 @@
  *     00:01:31.040    web-1: attempt 1 failed: path-lost: connection timed out
  *     00:01:31.040  > prepare web-1 at osaka-2 (attempt 2)
  *
- * `*` is what happens to the world, `>` what the controller decides, a line without either what it learned.
+ * `*` is what happens to the world, `>` what the controller decides, a line without either what it learned, `=` what it came to.
  */
-import { decisionOf, sentenceOf } from '../report/sentence.ts'
+import { decisionOf, inOneLine, sentenceOf } from '../report/sentence.ts'
+import { outcomeOf, reasonOf } from '../migration/outcome.ts'
 import { showBytes, showRate, showTime } from '../units.ts'
-import type { SimRow } from './simulate.ts'
+import type { SimRow, Simulated } from './simulate.ts'
 import type { Happening, PathChange } from './timeline.ts'
 
 /** `HH:MM:SS.mmm` since the alarm. */
@@ -52,7 +53,8 @@ function happeningText(what: Happening): string {
     case 'crash':
       return `the controller dies, for ${showTime(what.lasts)}`
     case 'fail': {
-      const often = what.times === 1 ? 'the next attempt' : Number.isFinite(what.times) ? `${what.times} attempts` : 'every attempt'
+      const often =
+        what.times === 1 ? 'the next attempt' : Number.isFinite(what.times) ? `${what.times} attempts` : 'every attempt'
       return `${often} of ${what.vm} will fail: ${what.how}`
     }
   }
@@ -68,3 +70,16 @@ const changeText = ({ capacity, rtt, loss, perFlow, background }: PathChange): s
   ]
     .flat()
     .join(', ')
+
+/** Who is safe, and why the others are not. */
+export function lastLines({ state, world, cutShort }: Simulated): readonly string[] {
+  const at = clockText(state.endedAt ?? world.kernel.now)
+  const all = [...state.migrations.values()]
+  const safe = all.filter(m => m.phase === 'landed').length
+  return [
+    ...all
+      .filter(m => m.phase !== 'landed')
+      .map(m => `${at}  = ${m.vm}: ${outcomeOf(m)}: ${inOneLine(reasonOf(m) ?? 'no reason')}`),
+    `${at}  = ${cutShort ? 'not over' : 'over'}: safe ${safe} of ${all.length}`,
+  ]
+}

@@ -11,7 +11,15 @@
  *   memory that is free at the targets.
  */
 import type { HostId, SiteId } from '../ids.ts'
-import { findSite, hostsOfSite, pathBetween, type Path, type Snapshot, siteOf, vmsOfSite } from '../inventory/snapshot.ts'
+import {
+  findSite,
+  hostsOfSite,
+  pathBetween,
+  type Path,
+  type Snapshot,
+  siteOf,
+  vmsOfSite,
+} from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { freeMemory, openLedger } from '../plan/ledger.ts'
 import { endOf, type Epoch, epochsOf, nicOf } from './epochs.ts'
@@ -76,7 +84,10 @@ export function oracleBound(question: OracleQuestion): OracleBound {
 export const mean = (values: readonly number[]): number | undefined =>
   values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length
 
-export function leaversOf({ snapshot, endangered, targets, wirePerByte }: OracleQuestion, epochs: readonly Epoch[]): readonly Leaver[] {
+export function leaversOf(
+  { snapshot, endangered, targets, wirePerByte }: OracleQuestion,
+  epochs: readonly Epoch[],
+): readonly Leaver[] {
   const into = targets.flatMap(site => hostsOfSite(snapshot, site))
   const roomiest = Math.max(0, ...into.map(host => freeMemory(openLedger(snapshot), host.id)))
   const ways = new Map<HostId, readonly number[]>()
@@ -153,14 +164,18 @@ function siteCut({ snapshot, targets }: OracleQuestion, epoch: Epoch, site: Site
     }
     if (joined) nics += nic ?? infinite
   }
-  const carried = snapshot.paths.length === 0 ? infinite : [...paths].reduce((sum, path) => sum + (epoch.capacity.get(path) ?? 0), 0)
+  const carried =
+    snapshot.paths.length === 0 ? infinite : [...paths].reduce((sum, path) => sum + (epoch.capacity.get(path) ?? 0), 0)
   return Math.min(nics, carried, uplinkOf(snapshot, site))
 }
 
 /** All that can enter the targets at one moment. */
 function entrance({ snapshot, targets }: OracleQuestion, epoch: Epoch): number {
   return targets.reduce((sum, site) => {
-    const nics = hostsOfSite(snapshot, site).reduce((all, { id, nic }) => all + (epoch.down.has(id) ? 0 : (nic ?? infinite)), 0)
+    const nics = hostsOfSite(snapshot, site).reduce(
+      (all, { id, nic }) => all + (epoch.down.has(id) ? 0 : (nic ?? infinite)),
+      0,
+    )
     return sum + Math.min(nics, uplinkOf(snapshot, site))
   }, 0)
 }
@@ -177,7 +192,10 @@ function landingsOf(question: OracleQuestion, epochs: readonly Epoch[], leavers:
   let total = 0
   return smallest.map((wire, k) => {
     total += wire
-    return Math.max(soonest[k] ?? 0, whenThrough(total, epochs, (_, at) => cuts[at] ?? 0))
+    return Math.max(
+      soonest[k] ?? 0,
+      whenThrough(total, epochs, (_, at) => cuts[at] ?? 0),
+    )
   })
 }
 
@@ -189,7 +207,9 @@ function most(
 ): { readonly safe: number; readonly value: number } {
   const { snapshot, endangered, targets } = question
   const ledger = openLedger(snapshot)
-  const room = targets.flatMap(site => hostsOfSite(snapshot, site)).reduce((sum, { id }) => sum + freeMemory(ledger, id), 0)
+  const room = targets
+    .flatMap(site => hostsOfSite(snapshot, site))
+    .reduce((sum, { id }) => sum + freeMemory(ledger, id), 0)
   const byMemory = leavers.map(({ vm }) => ({ size: vm.memory as number, value: vm.value }))
   let safe = knapsackCount(byMemory, room)
   let value = knapsackValue(byMemory, room)

@@ -23,7 +23,9 @@ export interface Rehearsal {
 const horizon = hours(48)
 
 /** Every site that is not safe is left; every one that is receives. */
-export const sidesOf = (snapshot: Snapshot): { readonly endangered: readonly SiteId[]; readonly targets: readonly SiteId[] } => ({
+export const sidesOf = (
+  snapshot: Snapshot,
+): { readonly endangered: readonly SiteId[]; readonly targets: readonly SiteId[] } => ({
   endangered: snapshot.sites.filter(({ safe }) => !safe).map(({ id }) => id),
   targets: snapshot.sites.filter(({ safe }) => safe).map(({ id }) => id),
 })

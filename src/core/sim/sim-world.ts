@@ -445,9 +445,7 @@ export class SimWorld {
     const speaking = transfers.filter(
       transfer => transfer.silentUntil <= now && this.#reaches(transfer.source, transfer.target),
     )
-    const flows = speaking.map(transfer =>
-      flowOf(transfer, this.network.perStream(transfer.source, transfer.target)),
-    )
+    const flows = speaking.map(transfer => flowOf(transfer, this.network.perStream(transfer.source, transfer.target)))
     const rates = shareOut([...flows, ...this.network.background()])
     const given = new Map(speaking.map((transfer, at) => [transfer, rates[at] ?? 0]))
     for (const transfer of transfers) {
@@ -540,6 +538,16 @@ export class SimWorld {
     this.#copies.set(vm, copies)
     const running = this.runsOn(vm)
     if (running.length > 1) throw new RanTwice(`${vm} runs on ${running.join(' and ')}`)
+  }
+
+  /** What our migrations get of each path now. @unit bytes per second */
+  usage(): ReadonlyMap<SimPath, number> {
+    const used = new Map<SimPath, number>()
+    for (const { source, target, rate } of this.#flowing) {
+      const path = this.network.pathOf(source, target)
+      if (path !== undefined && rate > 0) used.set(path, (used.get(path) ?? 0) + rate)
+    }
+    return used
   }
 
   pathFor(vm: VmId): SimPath | undefined {
