@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=2
 /**
  * Starts lifeboat on Node 24, whatever Node the machine has: its own, which came with the package, if this one is older.
  * Plain JavaScript, for it must run on any Node from 18.
@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url'
 
 const needed = 24
 const source = new URL('../src/cli/main.ts', import.meta.url)
+/** Of memory for what is short-lived: V8 would take three times 16 MiB. As in the first line, where Node reads it. @unit MiB */
+const smallYoungSpace = '--max-semi-space-size=2'
 const fromSource = existsSync(source)
 const main = fromSource ? source : new URL('../dist/cli/main.js', import.meta.url)
 /**
@@ -33,7 +35,7 @@ function startOnOwnNode() {
     process.exit(2)
   }
   const env = fromSource ? { NODE_COMPILE_CACHE: cache, ...process.env } : process.env
-  const child = spawn(own, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: 'inherit', env })
+  const child = spawn(own, [smallYoungSpace, fileURLToPath(main), ...process.argv.slice(2)], { stdio: 'inherit', env })
   // A terminal's Ctrl-C reaches the child by itself; signals sent to this process alone are passed on.
   process.on('SIGINT', () => undefined)
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']) process.on(signal, () => child.kill(signal))

@@ -22,7 +22,7 @@ export interface Running {
 const longest = 180_000
 
 export function startLifeboat(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
-  const child = spawn(process.execPath, ['bin/lifeboat.js', ...args], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=2', 'bin/lifeboat.js', ...args], {
     env: { ...process.env, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: longest,

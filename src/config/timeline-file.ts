@@ -188,7 +188,7 @@ const nothings = (raw: unknown): readonly Clash[] =>
 
 /** The text of a timeline.yaml that {@link parseTimeline} reads back to the same. */
 export const printTimeline = (timeline: Timeline): string =>
-  timeline.map(entry => stringify([printEntry(entry)], { collectionStyle: 'flow', lineWidth: 0 })).join('')
+  timeline.map(entry => `- ${stringify(printEntry(entry), { collectionStyle: 'flow', lineWidth: 0 })}`).join('')
 
 function printEntry({ at, jitter, what }: TimelineEntry): Record<string, unknown> {
   const time = { at: printTime(at), ...(jitter === 0 ? {} : { jitter: printTime(jitter) }) }

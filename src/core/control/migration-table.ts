@@ -3,7 +3,7 @@
  * chunk and the list of chunks, not ten thousand entries; each chunk counts its phases, so that nobody looks through VMs that are done.
  */
 import type { VmId } from '../ids.ts'
-import { type Migration, type Phase, phases } from '../migration/migration.ts'
+import { type Landed, type Migration, type Phase, phases } from '../migration/migration.ts'
 
 /** About the square root of the largest fleets there are: what a change copies is then as small as it gets. */
 const chunkSize = 128
@@ -11,6 +11,8 @@ const chunkSize = 128
 interface Chunk {
   readonly items: readonly Migration[]
   readonly counts: Readonly<Record<Phase, number>>
+  /** Landed, with something left at the source. */
+  readonly retiring: number
 }
 
 const countOf = (items: readonly Migration[]): Record<Phase, number> => {
@@ -18,6 +20,8 @@ const countOf = (items: readonly Migration[]): Record<Phase, number> => {
   for (const { phase } of items) counts[phase] += 1
   return counts
 }
+
+const isRetiring = (m: Migration | undefined): m is Landed => m?.phase === 'landed' && !m.sourceEnded
 
 export class MigrationTable {
   readonly size: number
@@ -37,7 +41,7 @@ export class MigrationTable {
     const chunks: Chunk[] = []
     for (let at = 0; at < migrations.length; at += chunkSize) {
       const items = migrations.slice(at, at + chunkSize)
-      chunks.push({ items, counts: countOf(items) })
+      chunks.push({ items, counts: countOf(items), retiring: items.filter(isRetiring).length })
     }
     return new MigrationTable(chunks, places)
   }
@@ -63,7 +67,8 @@ export class MigrationTable {
             [before.phase]: chunk.counts[before.phase] - 1,
             [next.phase]: chunk.counts[next.phase] + 1,
           }
-    return new MigrationTable(this.chunks.with(at, { items, counts }), this.places)
+    const retiring = chunk.retiring + Number(isRetiring(next)) - Number(isRetiring(before))
+    return new MigrationTable(this.chunks.with(at, { items, counts, retiring }), this.places)
   }
 
   /** How many are in one of these phases. */
@@ -73,12 +78,23 @@ export class MigrationTable {
     return total
   }
 
-  /** Those in one of these phases, in order; chunks without any are passed over. */
+  /** Those in one of these phases, in order; no chunk is looked through further than its last. */
   *in<P extends Phase>(...of: readonly P[]): Generator<Extract<Migration, { phase: P }>> {
     for (const { items, counts } of this.chunks) {
-      if (!of.some(phase => counts[phase] > 0)) continue
-      for (const m of items) if (isIn(m, of)) yield m
+      let left = 0
+      for (const phase of of) left += counts[phase]
+      for (const m of items) {
+        if (left === 0) break
+        if (!isIn(m, of)) continue
+        left -= 1
+        yield m
+      }
     }
+  }
+
+  /** Those that landed and whose stopped copy at the source is not ended yet. */
+  *retiring(): Generator<Landed> {
+    for (const { items, retiring } of this.chunks) if (retiring > 0) for (const m of items) if (isRetiring(m)) yield m
   }
 
   *values(): Generator<Migration> {

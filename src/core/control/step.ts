@@ -151,15 +151,12 @@ function onAttempt(state: Evacuation, m: InFlight, event: AttemptEvent, now: Ins
 /** Whatever was under way went on without us, or did not: ask, before anything else is done. */
 function onRestart(state: Evacuation, now: Instant): Decision {
   let decision = nothing(state)
-  for (const m of state.migrations.in(...phasesInFlight, 'landed')) {
-    if (isInFlight(m)) {
-      const { state: next, commands } = doubt(decision.state, m, 'the controller was restarted', now)
-      decision = { state: next, commands: [...decision.commands, ...commands] }
-    } else if (m.phase === 'landed' && !m.sourceEnded) {
-      decision = { ...decision, commands: [...decision.commands, { kind: 'retire', ...routeOf(m) }] }
-    }
+  for (const m of state.migrations.in(...phasesInFlight)) {
+    const { state: next, commands } = doubt(decision.state, m, 'the controller was restarted', now)
+    decision = { state: next, commands: [...decision.commands, ...commands] }
   }
-  return decision
+  const retires = [...state.migrations.retiring()].map((m): Command => ({ kind: 'retire', ...routeOf(m) }))
+  return { ...decision, commands: [...decision.commands, ...retires] }
 }
 
 /** What waited there is lost. Of what was under way, the targets know: they are asked, with the source counting as gone. */
@@ -183,15 +180,15 @@ function onSiteLost(state: Evacuation, site: SiteId, why: string, now: Instant):
 function onTick(state: Evacuation, now: Instant): Decision {
   let next = state
   const commands: Command[] = []
-  for (const m of state.migrations.in('uncertain', 'landed')) {
-    if (m.phase === 'uncertain' && m.askAgainAt !== undefined && m.askAgainAt <= now) {
-      next = withMigration(next, { ...m, askAgainAt: undefined })
-      commands.push({ kind: 'reconcile', ...routeOf(m) })
-    }
-    if (m.phase === 'landed' && !m.sourceEnded && m.retire.nextAt !== undefined && m.retire.nextAt <= now) {
-      next = withMigration(next, { ...m, retire: { ...m.retire, tries: m.retire.tries + 1, nextAt: undefined } })
-      commands.push({ kind: 'retire', ...routeOf(m) })
-    }
+  for (const m of state.migrations.in('uncertain')) {
+    if (m.askAgainAt === undefined || m.askAgainAt > now) continue
+    next = withMigration(next, { ...m, askAgainAt: undefined })
+    commands.push({ kind: 'reconcile', ...routeOf(m) })
+  }
+  for (const m of state.migrations.retiring()) {
+    if (m.retire.nextAt === undefined || m.retire.nextAt > now) continue
+    next = withMigration(next, { ...m, retire: { ...m.retire, tries: m.retire.tries + 1, nextAt: undefined } })
+    commands.push({ kind: 'retire', ...routeOf(m) })
   }
   return { state: next, commands }
 }
@@ -229,11 +226,9 @@ function resolve(state: Evacuation, m: Uncertain, runsAt: 'source' | 'target', n
 function closeIfDone(state: Evacuation, now: Instant): Evacuation {
   if (state.endedAt !== undefined) return state
   if (state.migrations.count('queued', 'preparing', 'pre-copy', 'switchover', 'post-copy') > 0) return state
-  for (const m of state.migrations.in('landed', 'uncertain')) {
-    if (m.phase === 'landed' && (m.sourceEnded || m.retire.gaveUp)) continue
-    if (m.phase === 'uncertain' && m.asked > 0 && now >= plus(m.since, uncertainPatience)) continue
-    return state
-  }
+  for (const { retire } of state.migrations.retiring()) if (!retire.gaveUp) return state
+  for (const { asked, since } of state.migrations.in('uncertain'))
+    if (asked === 0 || now < plus(since, uncertainPatience)) return state
   return { ...state, endedAt: now }
 }
 

@@ -84,52 +84,70 @@ export function oracleBound(question: OracleQuestion): OracleBound {
 export const mean = (values: readonly number[]): number | undefined =>
   values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length
 
-export function leaversOf(
-  { snapshot, endangered, targets, wirePerByte }: OracleQuestion,
-  epochs: readonly Epoch[],
-): readonly Leaver[] {
+export function leaversOf(question: OracleQuestion, epochs: readonly Epoch[]): readonly Leaver[] {
+  const { snapshot, endangered, targets, wirePerByte } = question
+  const ledger = openLedger(snapshot)
   const into = targets.flatMap(site => hostsOfSite(snapshot, site))
-  const roomiest = Math.max(0, ...into.map(host => freeMemory(openLedger(snapshot), host.id)))
-  const ways = new Map<HostId, readonly number[]>()
-  const ratesOf = (from: HostId): readonly number[] => {
-    const known = ways.get(from)
+  const roomiest = into.reduce((most, { id }) => Math.max(most, freeMemory(ledger, id)), 0)
+  const ratesOf = new Map<HostId, readonly number[]>()
+  const rates = (from: HostId): readonly number[] => {
+    const known = ratesOf.get(from)
     if (known !== undefined) return known
-    const rates = epochs.map(epoch => Math.max(0, ...into.map(({ id }) => rateBetween(snapshot, epoch, from, id))))
-    ways.set(from, rates)
-    return rates
+    const ways = waysFrom(question, from)
+    const found = epochs.map(epoch => ways.reduce((most, way) => Math.max(most, rateOf(epoch, from, way)), 0))
+    ratesOf.set(from, found)
+    return found
   }
   return endangered.flatMap(site =>
     vmsOfSite(snapshot, site)
       .filter(vm => mayNotMove(vm) === undefined && vm.memory <= roomiest)
       .map(vm => {
         const wire = bytesToMove(vm) * wirePerByte
-        const rates = ratesOf(vm.host)
+        const there = rates(vm.host)
         return {
           vm,
           site,
           wire,
           until: endOf(epochs, vm.host),
-          quickest: wire === 0 ? 0 : (wire / Math.max(...rates)) * 1000,
-          soonest: whenThrough(wire, epochs, (_, at) => rates[at] ?? 0),
+          quickest: wire === 0 ? 0 : (wire / Math.max(...there)) * 1000,
+          soonest: whenThrough(wire, epochs, (_, at) => there[at] ?? 0),
         }
       }),
   )
 }
 
-/** What one VM alone could get from here to there. @unit bytes per second */
-export function rateBetween(snapshot: Snapshot, epoch: Epoch, from: HostId, to: HostId): number {
-  if (epoch.down.has(from) || epoch.down.has(to)) return 0
-  const path = pathBetween(snapshot, from, to)
-  if (path === undefined && snapshot.paths.length > 0) return 0
-  const [a, b] = [siteOf(snapshot, from), siteOf(snapshot, to)]
-  return Math.min(
-    path === undefined ? infinite : (epoch.capacity.get(path) ?? 0),
-    nicOf(snapshot, from),
-    nicOf(snapshot, to),
-    uplinkOf(snapshot, a),
-    uplinkOf(snapshot, b),
-  )
+/** From one host over one path into one site. */
+interface Way {
+  readonly path: Path | undefined
+  readonly hosts: readonly HostId[]
+  /** Whatever the path carries. @unit bytes per second */
+  readonly most: number
 }
+
+function waysFrom({ snapshot, targets }: OracleQuestion, from: HostId): readonly Way[] {
+  const own = Math.min(nicOf(snapshot, from), uplinkOf(snapshot, siteOf(snapshot, from)))
+  return targets.flatMap(site => {
+    const byPath = new Map<Path | undefined, { hosts: HostId[]; most: number }>()
+    for (const { id, nic } of hostsOfSite(snapshot, site)) {
+      const path = pathBetween(snapshot, from, id)
+      if (path === undefined && snapshot.paths.length > 0) continue
+      const way = byPath.get(path) ?? { hosts: [], most: 0 }
+      byPath.set(path, way)
+      way.hosts.push(id)
+      way.most = Math.max(way.most, Math.min(nic ?? infinite, uplinkOf(snapshot, site), own))
+    }
+    return [...byPath].map(([path, way]) => ({ path, ...way }))
+  })
+}
+
+const isOpen = ({ down }: Epoch, from: HostId, { hosts }: Way): boolean =>
+  !down.has(from) && hosts.some(host => !down.has(host))
+
+/** What one VM alone could get. @unit bytes per second */
+const rateOf = (epoch: Epoch, from: HostId, way: Way): number =>
+  isOpen(epoch, from, way)
+    ? Math.min(way.most, way.path === undefined ? infinite : (epoch.capacity.get(way.path) ?? 0))
+    : 0
 
 export const uplinkOf = (snapshot: Snapshot, site: SiteId | undefined): number =>
   (site === undefined ? undefined : findSite(snapshot, site)?.uplink) ?? infinite
@@ -148,25 +166,23 @@ function whenThrough(size: number, epochs: readonly Epoch[], rateIn: (epoch: Epo
   return infinite
 }
 
-/** All that can leave a site towards the targets at one moment. */
-function siteCut({ snapshot, targets }: OracleQuestion, epoch: Epoch, site: SiteId): number {
-  const from = hostsOfSite(snapshot, site).filter(host => !epoch.down.has(host.id))
-  const into = targets.flatMap(target => hostsOfSite(snapshot, target)).filter(host => !epoch.down.has(host.id))
-  const paths = new Set<Path>()
-  let nics = 0
-  for (const { id, nic } of from) {
-    let joined = false
-    for (const to of into) {
-      const path = pathBetween(snapshot, id, to.id)
-      if (path === undefined && snapshot.paths.length > 0) continue
-      if (path !== undefined) paths.add(path)
-      joined = true
+/** All that can leave a site towards the targets, as a function of the moment. @unit bytes per second */
+function siteCut(question: OracleQuestion, site: SiteId): (epoch: Epoch) => number {
+  const { snapshot } = question
+  const hosts = hostsOfSite(snapshot, site).map(({ id, nic }) => ({ id, nic, ways: waysFrom(question, id) }))
+  const uplink = uplinkOf(snapshot, site)
+  return epoch => {
+    const paths = new Set<Path | undefined>()
+    let nics = 0
+    for (const { id, nic, ways } of hosts) {
+      const open = ways.filter(way => isOpen(epoch, id, way))
+      if (open.length > 0) nics += nic ?? infinite
+      for (const { path } of open) paths.add(path)
     }
-    if (joined) nics += nic ?? infinite
+    let carried = 0
+    for (const path of paths) carried += path === undefined ? infinite : (epoch.capacity.get(path) ?? 0)
+    return Math.min(nics, carried, uplink)
   }
-  const carried =
-    snapshot.paths.length === 0 ? infinite : [...paths].reduce((sum, path) => sum + (epoch.capacity.get(path) ?? 0), 0)
-  return Math.min(nics, carried, uplinkOf(snapshot, site))
 }
 
 /** All that can enter the targets at one moment. */
@@ -181,10 +197,11 @@ function entrance({ snapshot, targets }: OracleQuestion, epoch: Epoch): number {
 }
 
 function landingsOf(question: OracleQuestion, epochs: readonly Epoch[], leavers: readonly Leaver[]): readonly number[] {
+  const sites = question.endangered.map(site => siteCut(question, site))
   const cuts = epochs.map(epoch =>
     Math.min(
       entrance(question, epoch),
-      question.endangered.reduce((sum, site) => sum + siteCut(question, epoch, site), 0),
+      sites.reduce((sum, cut) => sum + cut(epoch), 0),
     ),
   )
   const smallest = leavers.map(({ wire }) => wire).sort((a, b) => a - b)
@@ -217,8 +234,8 @@ function most(
   let valueBySite = 0
   for (const site of endangered) {
     const theirs = leavers.filter(leaver => leaver.site === site)
-    const last = Math.max(0, ...theirs.map(({ until }) => until))
-    const carries = carriedBy(epochs, last, epoch => siteCut(question, epoch, site))
+    const last = theirs.reduce((latest, { until }) => Math.max(latest, until), 0)
+    const carries = carriedBy(epochs, last, siteCut(question, site))
     const items = theirs.map(({ vm, wire }) => ({ size: wire, value: vm.value }))
     safeBySite += knapsackCount(items, carries)
     valueBySite += knapsackValue(items, carries)
