@@ -15,7 +15,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   journal: ['core', 'config'],
   engine: ['core', 'time', 'config', 'qmp', 'remote', 'hypervisor', 'journal'],
   lab: ['core', 'time', 'config', 'remote', 'hypervisor'],
-  cli: ['core', 'time', 'config', 'qmp', 'remote', 'hypervisor', 'journal', 'engine', 'lab'],
+  oracle: ['core'],
+  cli: ['oracle', 'core', 'time', 'config', 'qmp', 'remote', 'hypervisor', 'journal', 'engine', 'lab'],
 }
 
 const files = globSync('src/**/*.ts').sort()

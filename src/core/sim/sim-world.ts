@@ -13,7 +13,7 @@ import { bytes, bytesPerSecond } from '../units.ts'
 import { around, type Chance } from './chance.ts'
 import type { Kernel } from './kernel.ts'
 import { SimNetwork, type SimPath } from './network.ts'
-import type { Guest } from './physics/guest-memory.ts'
+import { dirtiedWithin, type Guest } from './physics/guest-memory.ts'
 import { shareOut } from './physics/share.ts'
 import {
   backoffMost,
@@ -123,6 +123,14 @@ export class SimWorld {
       .map(([host]) => host)
   }
 
+  /** What a hypervisor would measure of a guest that runs. @unit bytes per second */
+  dirtyRate(vm: VmId, span: number): number | undefined {
+    const known = this.#vms.get(vm)
+    if (known === undefined || this.runsOn(vm).length === 0 || span <= 0) return undefined
+    const guest = { dirty: this.#dirty.get(vm), used: known.used, diskWrites: 0, throttle: 0 }
+    return (dirtiedWithin(guest, span) / span) * 1000
+  }
+
   isDown(host: HostId): string | undefined {
     return this.#down.get(host)
   }
@@ -151,7 +159,7 @@ export class SimWorld {
     this.#insistUp(target)
     this.#failIfAsked(vm, ['target-out-of-memory', 'target-refused', 'no-free-port'])
     const there = this.copyOf(vm, target)
-    if (there === 'running' || there === 'left' || there === 'stopping')
+    if (there === 'running' || there === 'left' || there === 'stopping' || there === 'split')
       throw new SimRefusal('target-refused', `${vm} is defined at ${target} already`)
     this.#set(vm, target, 'incoming')
   }
@@ -333,6 +341,11 @@ export class SimWorld {
       }
     }
     this.shareAgain()
+  }
+
+  /** Every connection of a running migration ends at once, as when a router loses its state. */
+  breakConnections(): void {
+    for (const transfer of this.#flowing) this.#break(transfer, 'connection reset')
   }
 
   /** Its guests die, and it cannot be reached any more. */
