@@ -4,7 +4,7 @@ import * as fc from 'fast-check'
 import { z } from 'zod'
 import { runs } from '../../test/arbitraries.ts'
 import { rateSchema, sizeSchema } from './quantity-schema.ts'
-import { type Clash, ConfigError, parseYamlFile, type Problem } from './yaml-file.ts'
+import { type Clash, ConfigError, parseYamlFile, type Problem, rawYaml } from './yaml-file.ts'
 
 const schema = z.strictObject({
   name: z.string(),
@@ -28,6 +28,44 @@ function problemsOf(text: string, clashes?: (raw: unknown) => readonly Clash[]):
 }
 const places = (text: string): readonly string[] =>
   problemsOf(text).map(({ line, column, where, message }) => `${line}:${column} ${where} | ${message}`)
+
+/** Nine levels of aliases, each nine times the one before. */
+const rabbits = [
+  'a: &a [x, x]',
+  ...Array.from(
+    { length: 9 },
+    (_, n) => `${'bcdefghij'[n]}: &${'bcdefghij'[n]} [${Array(9).fill(`*${'abcdefghi'[n]}`).join(', ')}]`,
+  ),
+].join('\n')
+/** Any text, and texts that are nearly YAML. */
+const arbText = fc.oneof(
+  fc.string(),
+  fc
+    .array(
+      fc.constantFrom(
+        'name',
+        ': ',
+        '- ',
+        '\n',
+        '  ',
+        '[',
+        ']',
+        '{',
+        '}',
+        '&a ',
+        '*a',
+        '"',
+        '#',
+        '1',
+        'x',
+        '|',
+        '!t ',
+        '? ',
+        '<<',
+      ),
+    )
+    .map(parts => parts.join('')),
+)
 
 describe('a YAML file', () => {
   test('without mistakes is its data, with units and defaults in place', () => {
@@ -135,11 +173,7 @@ colour: red
   })
 
   test('aliases that multiply without end are a mistake of the file', () => {
-    const levels = Array.from(
-      { length: 9 },
-      (_, n) => `${'bcdefghij'[n]}: &${'bcdefghij'[n]} [${Array(9).fill(`*${'abcdefghi'[n]}`).join(', ')}]`,
-    )
-    assert.ok(problemsOf(['a: &a [x, x]', ...levels].join('\n')).length > 0)
+    assert.ok(problemsOf(rabbits).length > 0)
   })
 
   test('what is compared is told together with mistakes of shape, in the order of the file', () => {
@@ -160,34 +194,6 @@ colour: red
   })
 
   test('whatever a file holds, it is data or a ConfigError that names a place in it', () => {
-    const arbText = fc.oneof(
-      fc.string(),
-      fc
-        .array(
-          fc.constantFrom(
-            'name',
-            ': ',
-            '- ',
-            '\n',
-            '  ',
-            '[',
-            ']',
-            '{',
-            '}',
-            '&a ',
-            '*a',
-            '"',
-            '#',
-            '1',
-            'x',
-            '|',
-            '!t ',
-            '? ',
-            '<<',
-          ),
-        )
-        .map(parts => parts.join('')),
-    )
     fc.assert(
       fc.property(arbText, text => {
         try {
@@ -198,6 +204,36 @@ colour: red
           for (const { line, column } of error.problems) assert.ok(line >= 1 && line <= lines + 1 && column >= 1)
           assert.ok(error.problems.length > 0)
         }
+      }),
+      runs(500),
+    )
+  })
+})
+
+describe('the data of a text', () => {
+  test('are what it holds, whatever it means', () => {
+    assert.deepEqual(rawYaml('name: x\nrooms: [{ size: 5 }]\n'), { name: 'x', rooms: [{ size: 5 }] })
+    assert.deepEqual(rawYaml('{ "a": [1, true, null, "1GiB"] }'), { a: [1, true, null, '1GiB'] })
+    assert.deepEqual(rawYaml('a: &x [1]\nb: *x\n'), { a: [1], b: [1] })
+    assert.equal(rawYaml('just a text'), 'just a text')
+  })
+
+  test('are an empty map where it holds nothing', () => {
+    for (const text of ['', '# nothing yet\n', '~\n']) assert.deepEqual(rawYaml(text), {})
+  })
+
+  test('are not known where it is no YAML, or leads nowhere, or to too much', () => {
+    for (const text of ['rooms: [\n', 'a: 1\na: 2\n', 'name: *-db\n', 'a: 1\n---\nb: 2\n', rabbits])
+      assert.equal(rawYaml(text), undefined, text)
+  })
+
+  test('are those that a schema is given, and known exactly where a file has no mistake in itself', () => {
+    fc.assert(
+      fc.property(arbText, text => {
+        const raw = rawYaml(text)
+        const parse = (): unknown => parseYamlFile(text, 'house.yaml', z.unknown())
+        if (raw === undefined) assert.throws(parse, ConfigError)
+        else assert.deepEqual(parse(), raw)
       }),
       runs(500),
     )

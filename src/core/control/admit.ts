@@ -1,13 +1,13 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
 import type { HostId } from '../ids.ts'
-import type { Instant } from '../instant.ts'
+import { type Instant, plus } from '../instant.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
-import { phasesInFlight, type PreCopy, type Queued } from '../migration/migration.ts'
+import type { PreCopy, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { copiesDisks, place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import type { Command } from './command.ts'
-import { type Evacuation, vmOf, withMigration } from './evacuation.ts'
+import { type Evacuation, uncertainPatience, vmOf, withMigration } from './evacuation.ts'
 import { calledOff, type Decision, routeOf, toPreCopy } from './on-attempt.ts'
 
 export const admitting = (state: Evacuation): boolean => state.intent === 'run' && state.degraded === undefined
@@ -99,7 +99,7 @@ function prepare(
   const placement = placeFor(state, m, prefer)
   if (!placement.placed) {
     // Somebody may still free memory or come back: a refusal is final only when nothing else moves.
-    if (othersInFlight(state)) return { state, commands: [] }
+    if (othersInFlight(state, now)) return { state, commands: [] }
     // Every host that would do has failed this VM before; what failed may have passed, so all are asked once more.
     if (m.excluded.length > 0 && m.lastFailure !== undefined && m.attempts < afterFailure[m.lastFailure.code].attempts)
       return prepare(state, { ...m, excluded: [] }, options, prefer, now)
@@ -129,7 +129,12 @@ function prepare(
   return { state: withMigration(state, next), commands: [{ kind: 'prepare', ...routeOf(next), options }] }
 }
 
-const othersInFlight = ({ migrations }: Evacuation): boolean => migrations.count(...phasesInFlight) > 0
+/** Something that may end soon. A doubt that is old is not waited for. */
+function othersInFlight({ migrations }: Evacuation, now: Instant): boolean {
+  if (migrations.count('preparing', 'pre-copy', 'switchover', 'post-copy') > 0) return true
+  for (const { since } of migrations.in('uncertain')) if (now < plus(since, uncertainPatience)) return true
+  return false
+}
 
 type Callback = Extract<MigrationFailure, { code: 'cancelled' | 'timed-out' }>
 

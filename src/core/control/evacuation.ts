@@ -6,6 +6,7 @@ import type { Vm } from '../inventory/vm.ts'
 import { isInFlight, type Migration, move } from '../migration/migration.ts'
 import { type Ledger, release, reserve } from '../plan/ledger.ts'
 import type { Policy } from '../policy/policy.ts'
+import { ms } from '../units.ts'
 import type { MigrationTable } from './migration-table.ts'
 import type { Started } from './observed.ts'
 
@@ -34,6 +35,9 @@ export interface Evacuation {
   readonly lost: ReadonlyMap<SiteId, string>
   readonly endedAt: Instant | undefined
 }
+
+/** How long VMs in doubt are waited for when there is nothing else left to do. They are then reported as uncertain. */
+export const uncertainPatience = ms(300_000)
 
 /** Where a migration holds memory, beside the VM's home. */
 const holds = (m: Migration): HostId | undefined => (m.phase === 'landed' || isInFlight(m) ? m.target : undefined)

@@ -107,6 +107,13 @@ export function onSentWhole(state: Evacuation, m: InFlight, now: Instant): Decis
 
 export function onPostCopyBegan(state: Evacuation, m: InFlight, now: Instant): Decision {
   if (m.phase === 'post-copy') return nothing(m.broken ? withMigration(state, { ...m, broken: false }) : state)
+  if (m.phase === 'uncertain') {
+    // Joined again. Its target was told to run when post-copy began.
+    const { why: _why, whereabouts: _w, askAgainAt: _a, asked: _n, finishing: _f, ...moving } = m
+    return nothing(
+      withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken: false }),
+    )
+  }
   if (m.phase !== 'pre-copy') return nothing(state)
   const { cancelling: _, ...moving } = m
   const next = withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken: false })
@@ -129,7 +136,8 @@ export function onBroke(state: Evacuation, m: InFlight, failure: MigrationFailur
 /** Bytes an attempt has put on the wire; they were in vain if it failed. */
 const spent = (m: InFlight): number => m.wasted + (isMoving(m) ? (m.progress?.sent ?? 0) : 0)
 
-export function onFailed(state: Evacuation, m: InFlight, failure: MigrationFailure, now: Instant): Decision {
+export function onFailed(state: Evacuation, m: InFlight, reported: MigrationFailure, now: Instant): Decision {
+  const failure = withoutPower(state, m) ?? reported
   // The driver says so only with the VM seen at home; in post-copy there is no way home, so such a word is doubted.
   if (m.phase === 'post-copy') return doubt(state, m, `reported as failed in post-copy (${failure.code})`, now)
   const { next, attempts } = afterFailure[failure.code]
@@ -147,6 +155,13 @@ export function onFailed(state: Evacuation, m: InFlight, failure: MigrationFailu
   }
   const pause = failure.code === 'postponed' ? ms(0) : ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
   return nothing(withMigration(state, backToQueue(m, failure, next === 'other-target', plus(now, pause))))
+}
+
+/** No attempt fails with the VM at home where home has no power. */
+function withoutPower(state: Evacuation, m: InFlight): MigrationFailure | undefined {
+  const site = siteOf(state.started.snapshot, m.source)
+  const why = site === undefined ? undefined : state.lost.get(site)
+  return why === undefined ? undefined : { code: 'vm-died', detail: `${site} lost its power: ${why}` }
 }
 
 function backToQueue(m: InFlight, failure: MigrationFailure, exclude: boolean, notBefore: Instant): Queued {
@@ -221,7 +236,9 @@ export function onWhereabouts(
     }
     case 'died': {
       const failure: MigrationFailure = { code: 'vm-died', detail: verdict.why }
-      return onFailed(state, asked, failure, now)
+      if (where.target.state !== 'incoming') return onFailed(state, asked, failure, now)
+      // Nothing will come to what waits there, and it holds memory.
+      return { state: withMigration(state, asked), commands: [{ kind: 'roll-back', ...route, failure }] }
     }
     case 'roll-back':
       return {
@@ -236,8 +253,10 @@ export function onWhereabouts(
       }
     }
     case 'recover':
+      // The doubt goes on until it is joined again: a path that stays cut must not keep the run from its end.
+      return { state: withMigration(state, asked), commands: [{ kind: 'recover', ...route }] }
     case 'follow':
-      return resumeFollowing(state, asked, verdict.verdict === 'recover' ? 'broken' : verdict.as, now)
+      return resumeFollowing(state, asked, verdict.as, now)
     case 'landed':
       return landed(state, asked, { downtime: undefined, sent: m.progress?.sent ?? 0, needed: undefined }, now)
   }
@@ -247,7 +266,7 @@ export function onWhereabouts(
 function resumeFollowing(
   state: Evacuation,
   m: Extract<InFlight, { phase: 'uncertain' }>,
-  as: 'pre-copy' | 'switchover' | 'post-copy' | 'broken',
+  as: 'pre-copy' | 'switchover' | 'post-copy',
   now: Instant,
 ): Decision {
   const { why: _why, whereabouts: _w, askAgainAt: _a, asked: _n, finishing, since: _s, ...moving } = m
@@ -258,10 +277,9 @@ function resumeFollowing(
       state: withMigration(state, { ...moving, phase: 'switchover', since: now, finishing }),
       commands: [follow],
     }
-  const broken = as === 'broken'
   return {
-    state: withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken }),
-    commands: [broken ? { kind: 'recover', ...routeOf(m) } : follow],
+    state: withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken: false }),
+    commands: [follow],
   }
 }
 

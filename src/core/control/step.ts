@@ -10,11 +10,11 @@ import type { SiteId, VmId } from '../ids.ts'
 import { siteOf } from '../inventory/snapshot.ts'
 import type { Instant } from '../instant.ts'
 import { plus } from '../instant.ts'
+import { showFailure } from '../migration/failure.ts'
 import { type InFlight, isInFlight, phasesInFlight, type Uncertain } from '../migration/migration.ts'
-import { ms } from '../units.ts'
 import { callBack, consultPolicy, letGo, stopAdmitting } from './admit.ts'
 import type { Command } from './command.ts'
-import { type Evacuation, withMigration } from './evacuation.ts'
+import { type Evacuation, uncertainPatience, withMigration } from './evacuation.ts'
 import type { Observed } from './observed.ts'
 import {
   type Decision,
@@ -35,9 +35,6 @@ import {
   routeOf,
 } from './on-attempt.ts'
 import { startEvacuation } from './start-evacuation.ts'
-
-/** How long the run waits for VMs in doubt when there is nothing else left to do. They are then reported as uncertain. */
-export const uncertainPatience = ms(300_000)
 
 /** The first fact makes the state; all later ones change it. `undefined` before the first. */
 export function step(state: Evacuation | undefined, event: Observed, now: Instant): Decision {
@@ -159,14 +156,16 @@ function onRestart(state: Evacuation, now: Instant): Decision {
   return { ...decision, commands: [...decision.commands, ...retires] }
 }
 
-/** What waited there is lost. Of what was under way, the targets know: they are asked, with the source counting as gone. */
+/** What waited or stayed there is lost. Of what was under way, the targets know: they are asked, with the source counting as gone. */
 function onSiteLost(state: Evacuation, site: SiteId, why: string, now: Instant): Decision {
   let decision = nothing({ ...state, lost: new Map(state.lost).set(site, why) })
-  for (const m of state.migrations.in('queued', ...phasesInFlight)) {
+  for (const m of state.migrations.in('queued', 'given-up', ...phasesInFlight)) {
     if (siteOf(state.started.snapshot, m.source) !== site) continue
-    if (m.phase === 'queued') {
+    if (m.phase === 'given-up' && m.failure.code === 'vm-died') continue
+    if (m.phase === 'queued' || m.phase === 'given-up') {
       const { vm, source, attempts, wasted } = m
-      const failure = { code: 'vm-died', detail: `${site} lost its power before it could leave: ${why}` } as const
+      const stayed = m.phase === 'queued' ? ' before it could leave' : `; it had stayed (${showFailure(m.failure)})`
+      const failure = { code: 'vm-died', detail: `${site} lost its power${stayed}: ${why}` } as const
       const lost = { phase: 'given-up', vm, source, attempts, failure, wasted } as const
       decision = { ...decision, state: withMigration(decision.state, lost) }
       continue

@@ -51,7 +51,7 @@ export const afterFailure = {
   'source-unreachable': { next: 'same-target', attempts: patient },
   'source-refused': { next: 'same-target', attempts: stubborn },
   'hypervisor-error': { next: 'same-target', attempts: stubborn },
-  'timed-out': { next: 'same-target', attempts: patient },
+  'timed-out': { next: 'same-target', attempts: stubborn },
   postponed: { next: 'same-target', attempts: Number.POSITIVE_INFINITY },
   cancelled: { next: 'give-up', attempts: 1 },
   'vm-died': { next: 'give-up', attempts: 1 },

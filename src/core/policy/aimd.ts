@@ -10,6 +10,7 @@ import { plainStart } from '../migration/start-options.ts'
 import type { Intent, Policy, PolicyView } from './policy.ts'
 import { shareBandwidth } from './share-bandwidth.ts'
 import { fillSlots } from './slots.ts'
+import { giveUpStalled } from './stall.ts'
 
 export interface AimdConstants {
   /** Between two looks at the throughput. @unit ms */
@@ -41,7 +42,10 @@ const policyWith = (constants: AimdConstants, memory: Memory): Policy => ({
   slots: memory.number,
   decide: view => {
     const next = look(constants, memory, view)
-    return { intents: shareBandwidth(view, admissions(view, next.number)), next: policyWith(constants, next) }
+    return {
+      intents: shareBandwidth(view, [...giveUpStalled(view), ...admissions(view, next.number)]),
+      next: policyWith(constants, next),
+    }
   },
 })
 

@@ -8,7 +8,7 @@ import { plainStart } from '../migration/start-options.ts'
 import type { Intent, Policy, PolicyView } from './policy.ts'
 import { shareBandwidth } from './share-bandwidth.ts'
 import { fillSlots } from './slots.ts'
-import { stalled } from './stall.ts'
+import { giveUpStalled } from './stall.ts'
 
 /** Targets made ready ahead of need. */
 const readyAhead = 1
@@ -18,7 +18,10 @@ export function fixedN(name: string, slots: number): Policy {
   const policy: Policy = {
     name,
     slots,
-    decide: view => ({ intents: shareBandwidth(view, [...tend(view), ...admissions(view, slots)]), next: policy }),
+    decide: view => ({
+      intents: shareBandwidth(view, [...giveUpStalled(view), ...admissions(view, slots)]),
+      next: policy,
+    }),
   }
   return policy
 }
@@ -32,20 +35,3 @@ const admissions = (view: PolicyView, slots: number): Intent[] =>
     optionsFor: vm => ({ ...plainStart, postCopy: vm.policy.allow.includes('post-copy') }),
     tuningFor: vm => ({ rate: undefined, downtimeLimit: vm.policy.maxDowntime }),
   })
-
-/** Does not wait for ever on a guest that does not converge. */
-function tend(view: PolicyView): Intent[] {
-  const intents: Intent[] = []
-  for (const migration of view.migrations.in('pre-copy')) {
-    if (migration.cancelling !== undefined) continue
-    const vm = view.vmOf(migration.vm)
-    const why = stalled(vm, migration)
-    if (why === undefined) continue
-    intents.push(
-      vm.policy.allow.includes('post-copy')
-        ? { kind: 'post-copy', vm: vm.id, why }
-        : { kind: 'cancel', vm: vm.id, why, again: false },
-    )
-  }
-  return intents
-}

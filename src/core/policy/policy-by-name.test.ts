@@ -21,6 +21,46 @@ test('every number of slots from 1 on has its policy, which keeps the name it wa
   )
 })
 
+test('every peer has its name, and the migrations it has at one time', () => {
+  for (const [name, slots] of [
+    ['aimd', 1],
+    ['kubevirt', 5],
+    ['nova', Number.POSITIVE_INFINITY],
+    ['ovirt', Number.POSITIVE_INFINITY],
+    ['proxmox', 4],
+    ['proxmox:1', 1],
+    ['proxmox:12', 12],
+    ['proxmox:9999', 9_999],
+  ] as const) {
+    const policy = policyByName(name)
+    assert.deepEqual([policy.name, policy.slots], [name, slots])
+  }
+})
+
+test('every name in the list names a policy, with 3 for N', () => {
+  for (const listed of policyNames) {
+    const name = listed.replace('N', '3')
+    assert.equal(policyByName(name).name, name)
+  }
+})
+
+test('a policy is new each time: nobody gets one with another’s memory', () => {
+  for (const name of ['aimd', 'kubevirt', 'ovirt', 'proxmox']) assert.notEqual(policyByName(name), policyByName(name))
+})
+
+test('a number of workers that is none is refused', () => {
+  for (const name of [
+    'proxmox:',
+    'proxmox:0',
+    'proxmox:-1',
+    'proxmox:1.5',
+    'proxmox:04',
+    'proxmox:10000',
+    'kubevirt:3',
+  ])
+    assert.throws(() => policyByName(name), UnknownPolicy, name)
+})
+
 test('the default is one of those there are', () => {
   assert.equal(policyByName(defaultPolicy).name, defaultPolicy)
 })

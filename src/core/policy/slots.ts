@@ -1,7 +1,7 @@
 /** Admission by counting: what the baselines and most peers do. So many at a time, perhaps so many a host. */
 import type { HostId } from '../ids.ts'
 import type { Vm } from '../inventory/vm.ts'
-import { type Phase, phasesInFlight, type Tuning } from '../migration/migration.ts'
+import type { Phase, Tuning } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import type { Candidate, Intent, PolicyView } from './policy.ts'
 
@@ -20,8 +20,11 @@ export interface Slots {
   readonly prefer?: (vm: Vm) => HostId | undefined
 }
 
-/** A slot is taken with the first deed for a VM and given back with the last, as orchestrators count. */
-export const heldThroughout: readonly Phase[] = phasesInFlight
+/**
+ * A slot is taken with the first deed for a VM and given back with the last, as orchestrators count. Theirs have no word for doubt; a
+ * VM nobody can ask about does not cost the others their turn.
+ */
+export const heldThroughout: readonly Phase[] = ['preparing', 'pre-copy', 'switchover', 'post-copy']
 
 /** Starts what is ready and prepares what is next, in the plan's order. */
 export function fillSlots(view: PolicyView, slots: Slots): Intent[] {

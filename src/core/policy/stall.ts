@@ -2,6 +2,7 @@
 import type { Vm } from '../inventory/vm.ts'
 import type { PreCopy } from '../migration/migration.ts'
 import { showBytes, showRate } from '../units.ts'
+import type { Intent, PolicyView } from './policy.ts'
 
 /** QEMU itself throttles after rounds of this kind (migration/ram.c, `migration_trigger_throttle`); this is the end of patience after it. */
 const roundsOfPatience = 30
@@ -15,4 +16,21 @@ export function stalled(vm: Vm, migration: PreCopy): string | undefined {
   if (progress.sent < timesOver * vm.used) return undefined
   const dirty = progress.dirtyRate === undefined ? 'unknown' : showRate(progress.dirtyRate)
   return `does not converge: ${showBytes(progress.sent)} sent for ${showBytes(vm.used)} in ${progress.round} rounds, dirties ${dirty} against ${showRate(progress.rate)}`
+}
+
+/** Does not wait for ever: into post-copy where its owner allows it, else it is called back and stays. */
+export function giveUpStalled(view: PolicyView): Intent[] {
+  const intents: Intent[] = []
+  for (const migration of view.migrations.in('pre-copy')) {
+    if (migration.cancelling !== undefined) continue
+    const vm = view.vmOf(migration.vm)
+    const why = stalled(vm, migration)
+    if (why === undefined) continue
+    intents.push(
+      vm.policy.allow.includes('post-copy')
+        ? { kind: 'post-copy', vm: vm.id, why }
+        : { kind: 'cancel', vm: vm.id, why, again: false },
+    )
+  }
+  return intents
 }

@@ -111,7 +111,7 @@ const commands: { readonly [K in Command['kind']]: readonly [Extract<Command, { 
   ],
   adjust: [
     { kind: 'adjust', ...route, tuning, why: 'equal share of the bandwidth allowed' },
-    'cap web to 50.0 Mbit/s: equal share of the bandwidth allowed',
+    'cap web to 50.0 Mbit/s, downtime limit 300 ms: equal share of the bandwidth allowed',
   ],
   'start-post-copy': [
     { kind: 'start-post-copy', ...route, why: 'does not converge' },

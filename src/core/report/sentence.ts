@@ -83,10 +83,11 @@ function deedOf(command: Command): string {
       const { rate, downtimeLimit } = command.tuning
       return `migrate ${vm} from ${source} to ${target}, ${rate === undefined ? 'as fast as it gets' : `at most ${showRate(rate)}`}, downtime limit ${showTime(downtimeLimit)}`
     }
-    case 'adjust':
-      return command.tuning.rate === undefined
-        ? `let ${vm} go as fast as it gets: ${command.why}`
-        : `cap ${vm} to ${showRate(command.tuning.rate)}: ${command.why}`
+    case 'adjust': {
+      const { rate, downtimeLimit } = command.tuning
+      const deed = rate === undefined ? `let ${vm} go as fast as it gets` : `cap ${vm} to ${showRate(rate)}`
+      return `${deed}, downtime limit ${showTime(downtimeLimit)}: ${command.why}`
+    }
     case 'start-post-copy':
       return `post-copy ${vm}: ${command.why}`
     case 'run-split':

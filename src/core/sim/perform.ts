@@ -110,7 +110,9 @@ export class Performer {
     const { vm, attempt } = command
     switch (command.kind) {
       case 'prepare':
-        return { kind: 'attempt-failed', vm, attempt, failure: failureOf(how, message, 'target-unreachable') }
+        return this.#world.isDown(command.source) === undefined
+          ? { kind: 'attempt-failed', vm, attempt, failure: failureOf(how, message, 'target-unreachable') }
+          : { kind: 'attempt-unclear', vm, attempt, why: message }
       case 'migrate':
         return how === 'unreachable'
           ? { kind: 'attempt-unclear', vm, attempt, why: message }
@@ -221,7 +223,7 @@ export class Performer {
   #rollBack(command: Extract<Command, { kind: 'roll-back' }>): void {
     const { vm, source, target } = command
     this.#world.discard(target, vm)
-    this.#world.resume(source, vm)
+    if (this.#world.isDown(source) === undefined) this.#world.resume(source, vm)
     this.#post({ kind: 'attempt-failed', ...of(command), failure: command.failure })
   }
 

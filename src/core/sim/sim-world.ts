@@ -115,11 +115,13 @@ export class SimWorld {
     return this.#copies.get(vm)?.get(host)
   }
 
-  /** Hosts on which it runs now; in post-copy it runs at its target. */
+  /** Hosts on which it runs now; in post-copy it runs at its target, for as long as its pages may still come. */
   runsOn(vm: VmId): readonly HostId[] {
     const transfer = this.#transfers.get(vm)
     return [...(this.#copies.get(vm) ?? [])]
-      .filter(([host, copy]) => runs(copy) || (copy === 'split' && transfer?.target === host))
+      .filter(
+        ([host, copy]) => runs(copy) || (copy === 'split' && transfer?.target === host && transfer.status !== 'failed'),
+      )
       .map(([host]) => host)
   }
 
@@ -198,6 +200,7 @@ export class SimWorld {
       settledAt: now,
       milestone: undefined,
       patience: undefined,
+      postCopyAsked: false,
       silentUntil: 0,
     }
     this.#transfers.set(vm, transfer)
@@ -220,6 +223,12 @@ export class SimWorld {
     if (transfer?.status !== 'active') throw new SimRefusal('source-refused', `${vm} is in no pre-copy`)
     if (!transfer.options.postCopy) throw new SimRefusal('source-refused', `${vm} was not started with post-copy`)
     this.#insistUp(transfer.source)
+    transfer.postCopyAsked = true
+    this.shareAgain()
+  }
+
+  #beginPostCopy(transfer: Transfer): void {
+    const { vm } = transfer
     settle(transfer, this.kernel.now)
     // What was written since the pass began has to go too.
     endPass(transfer, this.#guest(transfer), this.kernel.now)
@@ -465,6 +474,7 @@ export class SimWorld {
       const rate = given.get(transfer) ?? 0
       settle(transfer, now)
       transfer.rate = Number.isFinite(rate) ? rate : Number.MAX_SAFE_INTEGER
+      if (transfer.postCopyAsked && transfer.status === 'active' && transfer.rate > 0) this.#beginPostCopy(transfer)
       this.#aim(transfer)
     }
     this.onRates?.()

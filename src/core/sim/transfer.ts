@@ -70,6 +70,8 @@ export interface Transfer {
   milestone: Alarm | undefined
   /** Gives up when nothing went through for so long. */
   patience: Alarm | undefined
+  /** Post-copy was asked for; it begins with the next bytes that go through. */
+  postCopyAsked: boolean
   /** A broken connection sends nothing before this, though the path is whole. */
   silentUntil: number
 }
