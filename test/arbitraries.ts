@@ -170,6 +170,7 @@ const detailed: readonly Exclude<FailureCode, 'no-target'>[] = [
   'source-refused',
   'hypervisor-error',
   'cancelled',
+  'timed-out',
   'postponed',
   'vm-died',
   'may-not-move',

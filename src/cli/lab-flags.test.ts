@@ -82,9 +82,9 @@ test('the first guests are the hot ones, and their fill leaves room for the hot 
   assert.deepEqual(
     spec.guests.map(guest => [guest.dirty, guest.fill]),
     [
-      [dirty, mebibytes(28)],
-      [dirty, mebibytes(28)],
-      [undefined, mebibytes(32)],
+      [dirty, mebibytes(20)],
+      [dirty, mebibytes(20)],
+      [undefined, mebibytes(24)],
     ],
   )
   insistOnSpec(spec)

@@ -14,7 +14,8 @@ const many = <T extends z.ZodType>(element: T) => z.array(element).catch([])
 
 const host = z.looseObject({ name: text, memory: size }).catch({})
 const site = z.looseObject({ name: text, hosts: many(host).default([]) }).catch({ hosts: [] })
-const path = z.looseObject({ from: text, to: text, capacity: rateSchema.optional().catch(undefined) }).catch({})
+const rate = rateSchema.optional().catch(undefined)
+const path = z.looseObject({ from: text, to: text, capacity: rate, perFlow: rate }).catch({})
 const power = z.looseObject({ site: text }).catch({})
 const vm = z.looseObject({ name: text, host: text, memory: size, used: size }).catch({})
 const whole = z
@@ -78,7 +79,10 @@ export function checkInventoryNames(raw: unknown): readonly Clash[] {
 }
 
 const emptyPaths = (paths: Whole['paths'], message: string): readonly Clash[] =>
-  paths.flatMap(({ capacity }, p) => (capacity === 0 ? [{ path: ['paths', p, 'capacity'], message }] : []))
+  paths.flatMap(({ capacity, perFlow }, p) => [
+    ...(capacity === 0 ? [{ path: ['paths', p, 'capacity'], message }] : []),
+    ...(perFlow === 0 ? [{ path: ['paths', p, 'perFlow'], message }] : []),
+  ])
 
 function uniqueNames(sites: Whole['sites']): readonly Clash[] {
   const seen = new Map<string, string>()

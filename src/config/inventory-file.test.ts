@@ -88,7 +88,7 @@ const arbShape: fc.Arbitrary<Shape> = fc.record({
         capacity: maybe(arbCapacity),
         rtt: maybe(arbTime),
         loss: maybe(arbLoss),
-        perFlow: maybe(arbRate),
+        perFlow: maybe(arbRate.filter(rate => rate > 0)),
         background: maybe(arbRate),
       }),
       from: fc.nat(),
@@ -101,7 +101,11 @@ const arbShape: fc.Arbitrary<Shape> = fc.record({
       vm: fc.record({
         dirty: maybe(
           fc
-            .tuple(sizeUpTo(2 ** 40).map(bytes), arbTime, arbRate)
+            .tuple(
+              sizeUpTo(2 ** 40).map(bytes),
+              arbTime.filter(time => time > 0),
+              arbRate,
+            )
             .map(([hot, period, cold]) => ({ hot, period, cold })),
         ),
         disks: fc.array(arbDisk, { maxLength: 2 }),

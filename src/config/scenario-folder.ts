@@ -1,6 +1,6 @@
 /** A scenario folder: inventory.yaml, and beside it, where there is one, timeline.yaml and policy.yaml. All mistakes of all files at once. */
 import { readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import type { Snapshot } from '../core/inventory/snapshot.ts'
 import type { Timeline } from '../core/sim/timeline.ts'
 import { namesIn } from './check-names.ts'
@@ -56,9 +56,15 @@ export function readScenario(folder: string): Scenario {
   return { name: nameOf(folder), snapshot, timeline, policy }
 }
 
-const nameOf = (folder: string): string => folder.replace(/\/+$/, '').split('/').at(-1) ?? folder
+const nameOf = (folder: string): string => basename(resolve(folder))
 
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
+}
 
 const problem = (file: string, message: string): ConfigError =>
   new ConfigError([{ file, line: 1, column: 1, where: '', message }])

@@ -1,7 +1,7 @@
 /** timeline.yaml of a scenario folder: what happens to the world, in order of time since the alarm. */
 import { stringify } from 'yaml'
 import { z } from 'zod'
-import { hostId, siteId } from '../core/ids.ts'
+import { hostId, idRule, isId, siteId } from '../core/ids.ts'
 import type { Ends, FailsHow, Happening, PathChange, Timeline, TimelineEntry } from '../core/sim/timeline.ts'
 import { failsHow } from '../core/sim/timeline.ts'
 import { ms, parseTime, printBytes, printFraction, printRate, printTime, UnitError } from '../core/units.ts'
@@ -17,9 +17,11 @@ import {
 import type { KnownNames } from './check-names.ts'
 import { type Clash, parseYamlFile } from './yaml-file.ts'
 
-const end = z.string()
+const end = z.string().refine(isId, { message: `not a usable name; expected ${idRule}` })
 const ends = z.tuple([end, end], { error: 'expected the two ends of a path, like [sendai, osaka]' })
 const when = { at: timeSchema, jitter: timeSchema.optional() }
+
+const often = 'expected a whole number from 1, or always'
 
 /** What an entry can say: each by the word that names it. */
 const verbs = {
@@ -49,7 +51,7 @@ const verbs = {
     ...when,
     fail: vmNameSchema,
     how: z.enum(failsHow),
-    times: z.union([z.int().min(1), z.literal('always')], 'expected a whole number from 1, or always').default(1),
+    times: z.union([z.int(often).min(1, often), z.literal('always', often)], often).default(1),
   }),
 } as const
 type Verb = keyof typeof verbs
@@ -180,7 +182,7 @@ function unknownThings(raw: unknown, known: KnownNames): readonly Clash[] {
 const nothings = (raw: unknown): readonly Clash[] =>
   recordsOf(raw).flatMap((entry, n) =>
     ['capacity', 'perFlow'].flatMap(key =>
-      typeof entry[key] === 'string' && /^\s*0+(\.0*)?\s*[a-zA-Z]/.test(entry[key])
+      rateSchema.safeParse(entry[key]).data === 0
         ? [{ path: [n, key], message: 'is zero: cut the path instead ({ at: …, cut: [a, b] })' }]
         : [],
     ),

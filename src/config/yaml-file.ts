@@ -83,7 +83,7 @@ function toData(document: Document, at: (offset: number) => Pick<Problem, 'file'
   try {
     return (document.toJS({ maxAliasCount: aliasesAtMost }) as unknown) ?? {}
   } catch (error) {
-    if (!(error instanceof ReferenceError)) throw error
+    if (!(error instanceof Error)) throw error
     let offset = 0
     visit(document, {
       Alias: (_key, alias) => {

@@ -174,8 +174,11 @@ export function printRate(rate: BytesPerSecond): string {
 }
 /** Exact: `parseTime(printTime(x)) === x`. */
 export const printTime = (time: Milliseconds): string => printScaled(time, timeScale, 'ms')
-/** Parses back to the same fraction, to the last bits of a double. */
-export const printFraction = (share: Fraction): string => `${Number((share * 100).toPrecision(15))}%`
+/** Parses back to the same fraction: with as few digits as do. */
+export function printFraction(share: Fraction): string {
+  const texts = [15, 16, 17].map(digits => `${Number((share * 100).toPrecision(digits))}%`)
+  return texts.find(text => Number.parseFloat(text) / 100 === share) ?? `${share * 100}%`
+}
 
 function threeDigits(value: number): string {
   if (value >= 99.95) return value.toFixed(0)

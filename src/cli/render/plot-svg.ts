@@ -2,6 +2,7 @@
  * A simulated scenario as a picture that stands on its own: who is safe when, under each policy; what each path could carry and what
  * our migrations took of it; and each VM's way out. SVG without scripts or outside parts.
  */
+import { stripVTControlCharacters } from 'node:util'
 import type { Bar, PathCurve, Recorded, Steps } from '../../core/sim/recording.ts'
 import { showRate, showTime } from '../../core/units.ts'
 
@@ -101,8 +102,9 @@ function pathCurve(
   top: number,
   height: number,
 ): readonly string[] {
-  const finite = [...path.capacity, ...path.used].map(([, value]) => value).filter(Number.isFinite)
-  const most = Math.max(1, ...finite)
+  const most = [path.capacity, path.used]
+    .flat()
+    .reduce((highest, [, value]) => (Number.isFinite(value) ? Math.max(highest, value) : highest), 1)
   const y = (rate: number): number => top + height - (Math.min(rate, most) / most) * height
   const { end } = run.recorded
   const area = (steps: Steps): string =>
@@ -153,9 +155,13 @@ const showTick = (second: number): string =>
         ? `${second / 60} min`
         : showTime(second * 1000)
 
+/** What is smaller than this on a scale is 0. */
+const leastScale = 1e-12
+
 /** 0 and up to about `wanted` round steps, up to `most`. */
 export function niceTicks(most: number, wanted: number, rounds?: readonly number[]): readonly number[] {
-  const rough = Math.max(most, Number.MIN_VALUE) / wanted
+  if (most < leastScale) return [0]
+  const rough = most / wanted
   const magnitude = 10 ** Math.floor(Math.log10(rough))
   const step =
     rounds?.find(round => round >= rough) ??
@@ -180,4 +186,9 @@ const text = (x: number, y: number, words: string, kind = ''): string =>
   `<text x="${fixed(x)}" y="${fixed(y)}"${kind === '' ? '' : ` class="${kind}"`}>${escape(words)}</text>`
 const fixed = (n: number): string => String(Number(n.toFixed(1)))
 const escape = (words: string): string =>
-  words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
+  stripVTControlCharacters(words)
+    .replaceAll(/\p{Cc}/gu, ' ')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')

@@ -7,6 +7,7 @@ import { step } from '../control/step.ts'
 import { vmId } from '../ids.ts'
 import { instant } from '../instant.ts'
 import { defaultVmPolicy, type Vm } from '../inventory/vm.ts'
+import { afterFailure } from '../migration/failure.ts'
 import { bytes, mebibytes, megabitsPerSecond, ms } from '../units.ts'
 
 type Timed = readonly [at: number, event: Observed]
@@ -170,13 +171,14 @@ test('a new attempt has all its patience: nothing is remembered of the one befor
 })
 
 test('it is tried again and again, as long as the table of failures allows', () => {
+  const { attempts } = afterFailure['timed-out']
   let now = 0
   let state = driven([start('a-1', ofSize(4e9))])
   const see = (event: Observed, later: number): void => {
     now += later
     state = step(state, event, instant(now)).state
   }
-  for (let attempt = 1; attempt <= 60; attempt += 1) {
+  for (let attempt = 1; attempt <= attempts; attempt += 1) {
     see(tick, 31_000)
     see(ready(1, attempt), 0)
     see(tick, 1)
@@ -187,5 +189,5 @@ test('it is tried again and again, as long as the table of failures allows', () 
   }
   const m = migrationOf(state, 'vm-1')
   assert.ok(m.phase === 'given-up')
-  assert.deepEqual([m.attempts, m.failure.code], [60, 'timed-out'])
+  assert.deepEqual([m.attempts, m.failure.code], [attempts, 'timed-out'])
 })

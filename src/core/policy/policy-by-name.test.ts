@@ -66,7 +66,7 @@ test('the default is one of those there are', () => {
 })
 
 test('a name nobody knows is refused with those there are', () => {
-  for (const name of ['', 'fastest', 'Sequential', 'sequential ', 'all']) {
+  for (const name of ['', 'fastest', 'Sequential', 'sequential ', 'all', 'constructor', 'toString', '__proto__']) {
     assert.throws(
       () => policyByName(name),
       (error: unknown) =>

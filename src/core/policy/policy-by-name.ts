@@ -37,7 +37,7 @@ export function policyByName(name: string): Policy {
   if (name === 'all-at-once') return fixedN(name, Number.POSITIVE_INFINITY)
   const fixed = /^fixed:([1-9]\d{0,3})$/.exec(name)
   if (fixed !== null) return fixedN(name, Number(fixed[1]))
-  const peer = peers[name]
+  const peer = Object.hasOwn(peers, name) ? peers[name] : undefined
   if (peer !== undefined) return peer()
   const workers = /^proxmox:([1-9]\d{0,3})$/.exec(name)
   if (workers !== null) return proxmox(name, Number(workers[1]))

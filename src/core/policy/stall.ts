@@ -1,5 +1,5 @@
 /** When a pre-copy gets nowhere. Rounds are compared, not seconds: a slow link makes rounds long, it does not make them more. */
-import type { Vm } from '../inventory/vm.ts'
+import { bytesToMove, type Vm } from '../inventory/vm.ts'
 import type { PreCopy } from '../migration/migration.ts'
 import { showBytes, showRate } from '../units.ts'
 import type { Intent, PolicyView } from './policy.ts'
@@ -8,14 +8,17 @@ import type { Intent, PolicyView } from './policy.ts'
 const roundsOfPatience = 30
 /** A guest may have sent its memory this many times over before it is told to wait. */
 const timesOver = 4
+/** By then, one that writes this share of what is sent will not end, however many rounds it gets. */
+const hopeless = 0.9
 
 /** @returns why this migration will not end by itself, or undefined while it may */
 export function stalled(vm: Vm, migration: PreCopy): string | undefined {
   const { progress } = migration
-  if (progress === undefined || progress.round < roundsOfPatience) return undefined
-  if (progress.sent < timesOver * vm.used) return undefined
+  if (progress === undefined || progress.sent < timesOver * bytesToMove(vm)) return undefined
+  const outrun = progress.dirtyRate !== undefined && progress.dirtyRate >= progress.rate * hopeless
+  if (!outrun && progress.round < roundsOfPatience) return undefined
   const dirty = progress.dirtyRate === undefined ? 'unknown' : showRate(progress.dirtyRate)
-  return `does not converge: ${showBytes(progress.sent)} sent for ${showBytes(vm.used)} in ${progress.round} rounds, dirties ${dirty} against ${showRate(progress.rate)}`
+  return `does not converge: ${showBytes(progress.sent)} sent for ${showBytes(bytesToMove(vm))} in ${progress.round} rounds, dirties ${dirty} against ${showRate(progress.rate)}`
 }
 
 /** Does not wait for ever: into post-copy where its owner allows it, else it is called back and stays. */

@@ -72,7 +72,7 @@ export function generateWorld(spec: WorldSpec): GeneratedWorld {
   const vms = Array.from({ length: spec.vms }, (_, n): Vm => {
     const id = vmId(`vm-${String(n + 1).padStart(String(spec.vms).length, '0')}`)
     const memory = sizeOf(spec.memory, chance, id)
-    const used = whole(memory * (usedFrom + (usedTo - usedFrom) * chance('used', id)))
+    const used = bytes(Math.min(memory, whole(memory * (usedFrom + (usedTo - usedFrom) * chance('used', id)))))
     const host = sources[n % Math.max(1, sources.length)] ?? hostId('nowhere')
     return {
       id,
@@ -192,10 +192,10 @@ function eventsOf(
     }
     case 'bursts':
       return Array.from({ length: 10 }, (_, n) => {
-        const at = 45_000 * (n + luck(`at ${n}`))
+        const at = 45_000 * n + 30_000 * luck(`at ${n}`)
         const lasts = 3_000 + 7_000 * luck(`lasts ${n}`)
         return [
-          change(at, { loss: fraction(0.001 + 0.01 * luck(`loss ${n}`)) }),
+          change(at, { loss: fraction(Math.round(1_000 + 10_000 * luck(`loss ${n}`)) / 1e6) }),
           change(at + lasts, { loss: fraction(0) }),
         ]
       }).flat()
@@ -214,7 +214,7 @@ function eventsOf(
 function sizeOf(sizes: Sizes, chance: Chance, id: VmId): Bytes {
   switch (sizes.kind) {
     case 'fixed':
-      return sizes.size
+      return atLeast(sizes.size)
     case 'uniform':
       return atLeast(sizes.from + (sizes.to - sizes.from) * chance('memory', id))
     case 'lognormal': {
@@ -239,5 +239,5 @@ function dirtyOf({ warm, hot }: Activity, used: Bytes, chance: Chance, id: VmId)
 }
 
 /** Whole pages. */
-const whole = (size: number): Bytes => bytes(Math.max(1, Math.round(size / page)) * page)
+const whole = (size: number): Bytes => bytes(Math.max(1, Math.ceil(size / page)) * page)
 const atLeast = (size: number): Bytes => whole(Math.max(leastMemory, size))

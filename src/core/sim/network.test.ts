@@ -17,7 +17,12 @@ const rate = bytesPerSecond
 const world = (change: Partial<Snapshot> = {}): Snapshot =>
   aSnapshot({
     sites: [aSite('a', { uplink: rate(50) }), aSite('b', { uplink: rate(60), safe: true })],
-    hosts: [aHost('a-1', 'a', { nic: rate(10) }), aHost('a-2', 'a'), aHost('b-1', 'b', { nic: rate(10) }), aHost('b-2', 'b')],
+    hosts: [
+      aHost('a-1', 'a', { nic: rate(10) }),
+      aHost('a-2', 'a'),
+      aHost('b-1', 'b', { nic: rate(10) }),
+      aHost('b-2', 'b'),
+    ],
     paths: [
       aPath('a', 'b', { capacity: rate(100), rtt: ms(40) }),
       { ...aPath('a', 'b', { capacity: rate(7) }), from: a2, to: b2 },
@@ -53,7 +58,10 @@ describe('paths', () => {
   test('what the inventory does not say bounds nothing and takes no time', () => {
     const network = new SimNetwork(world({ paths: [aPath('a', 'b')] }))
     const { capacity, rtt, perFlow, loss, lossy, background, cut } = only(network)
-    assert.deepEqual([capacity, rtt, perFlow, loss, lossy, background, cut], [infinite, 0, infinite, 0, false, 0, false])
+    assert.deepEqual(
+      [capacity, rtt, perFlow, loss, lossy, background, cut],
+      [infinite, 0, infinite, 0, false, 0, false],
+    )
     assert.equal(network.perStream(a1, b1), infinite)
   })
 
@@ -103,7 +111,8 @@ describe('what a flow crosses', () => {
             assert.equal(network.connects(from.id, to.id), snapshot.paths.length === 0 || path !== undefined)
             const crossed = network.crossed(from.id, to.id)
             assert.equal(path !== undefined && crossed.includes(path), path !== undefined)
-            const uplinks = from.site === to.site ? [] : [from.site, to.site].map(site => findSite(snapshot, site)?.uplink)
+            const uplinks =
+              from.site === to.site ? [] : [from.site, to.site].map(site => findSite(snapshot, site)?.uplink)
             const along = path === undefined ? [] : [path.path.capacity ?? infinite]
             const ends = [...uplinks, from.nic, to.nic].filter(each => each !== undefined)
             const bySize = (all: readonly number[]) => [...all].sort((x, y) => (x < y ? -1 : 1))

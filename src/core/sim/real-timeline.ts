@@ -1,7 +1,8 @@
 /**
  * What really happens, of what a scenario says: jitter drawn by the seed, and power that goes off because nobody said otherwise.
  *
- * A site loses its power when the timeline says so; else when its UPS said so last; else, if it is endangered, at the deadline.
+ * A site loses its power when the timeline says so; else when its UPS said so last or, if it is endangered, at the deadline, whichever
+ * is sooner.
  */
 import type { SiteId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
@@ -15,10 +16,12 @@ export function realTimeline(
   endangered: readonly SiteId[],
   chance: Chance,
 ): Timeline {
-  const drawn = timeline.map((entry, n): TimelineEntry => {
-    const shift = entry.jitter * (around(chance('timeline', n), 1) - 1)
-    return { ...entry, at: ms(Math.max(0, entry.at + shift)), jitter: ms(0) }
-  })
+  const drawn = timeline
+    .map((entry, n): TimelineEntry => {
+      const shift = entry.jitter * (around(chance('timeline', n), 1) - 1)
+      return { ...entry, at: ms(Math.max(0, entry.at + shift)), jitter: ms(0) }
+    })
+    .sort((a, b) => a.at - b.at)
   const off = snapshot.sites.flatMap(({ id }): TimelineEntry[] => {
     const at = offAt(snapshot, drawn, id, endangered.includes(id))
     return at === undefined ? [] : [{ at: ms(at), jitter: ms(0), what: { kind: 'power-off', site: id } }]

@@ -77,7 +77,13 @@ describe('bars', () => {
   })
 
   test('what concerns no attempt draws nothing', () => {
-    assert.deepEqual(recordedOf([[10, { kind: 'tick' }], [20, stopped(1)]]).bars, [])
+    assert.deepEqual(
+      recordedOf([
+        [10, { kind: 'tick' }],
+        [20, stopped(1)],
+      ]).bars,
+      [],
+    )
   })
 })
 

@@ -80,7 +80,7 @@ export class Recorder {
   }
 
   done(end: number): Recorded {
-    for (const vm of [...this.#open.keys()]) this.#close(vm, end, 'open')
+    for (const vm of this.#open.keys()) this.#close(vm, end, 'open')
     return {
       landings: this.#landings,
       bars: this.#bars,
