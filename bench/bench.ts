@@ -6,11 +6,13 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { table } from '../src/cli/render/table.ts'
 import { controller } from './controller.ts'
+import { fidelity } from './fidelity.ts'
 import { overhead } from './overhead.ts'
 import { qmp } from './qmp.ts'
+import { simulator } from './simulator.ts'
 import type { Bench } from './result.ts'
 
-const benches: Readonly<Record<string, Bench>> = { qmp, controller, overhead }
+const benches: Readonly<Record<string, Bench>> = { qmp, controller, overhead, simulator, fidelity }
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter(name => benches[name] === undefined)

@@ -1,9 +1,13 @@
-/** `lifeboat lab up|down|status|wan|cut|heal|kill`: sites, hosts, guests and a WAN on this machine. */
+/** `lifeboat lab up|down|status|wan|cut|heal|act|kill`: sites, hosts, guests and a WAN on this machine. */
 import type { Command as Program } from 'commander'
+import { readScenario } from '../../config/scenario-folder.ts'
 import { hostId, siteId, vmId } from '../../core/ids.ts'
+import { lineOfHappening } from '../../core/sim/decision-log.ts'
+import type { Happening } from '../../core/sim/timeline.ts'
 import { ms, showBytes, showRate, showTime } from '../../core/units.ts'
 import { realClock } from '../../engine/real-clock.ts'
 import { changeLink, killHost, killSite, killVm, linkOf, linkStats } from '../../lab/lab-harm.ts'
+import { actOut } from '../../lab/act-out.ts'
 import { labDown } from '../../lab/lab-down.ts'
 import { configFile } from '../../lab/lab-names.ts'
 import { type LabRecord, listLabs, readRecord } from '../../lab/lab-record.ts'
@@ -109,6 +113,15 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
         out(`the link between ${a} and ${b} is ${cut ? 'cut' : 'healed'}`)
       })
   }
+  named(lab.command('act').summary("let a scenario folder's timeline happen, from now"))
+    .argument('<folder>', 'the folder it was brought up from')
+    .action(async (folder: string, { name, root }: Named) => {
+      const { timeline } = readScenario(folder)
+      const record = readRecord(root, name)
+      const onEvent = (at: number, what: Happening, notDone: string | undefined): void =>
+        out(`${lineOfHappening(at, what)}${notDone === undefined ? '' : ` (not here: ${notDone})`}`)
+      await interruptible(signal => actOut(timeline, { root, record, clock: realClock(), onEvent }, signal))
+    })
   named(lab.command('kill').summary('let a guest, a host or a site die at once'))
     .argument('<what>', 'vm, host or site')
     .argument('<which>', 'its name')

@@ -42,9 +42,9 @@ class Bench {
   }
   /** Up to this moment, everything of it included. */
   to(at: number): this {
-    let there = false
-    this.kernel.at(at, () => this.kernel.at(at, () => (there = true)))
-    while (!there) this.kernel.step()
+    const there = { yet: false }
+    this.kernel.at(at, () => this.kernel.at(at, () => (there.yet = true)))
+    while (!there.yet) this.kernel.step()
     return this
   }
   go(vm = vm1, target = b1, options = plainStart, tuned = tuning): this {
