@@ -9,8 +9,10 @@ import { hostsOfSite, pathBetween, siteOf } from '../core/inventory/snapshot.ts'
 import { freeMemory, openLedger } from '../core/plan/ledger.ts'
 import { type Epoch, epochsOf, nicOf } from '../core/sim/epochs.ts'
 import {
+  canLeave,
   type Leaver,
   leaversOf,
+  mean,
   type OracleBound,
   type OracleQuestion,
   oracleBound,
@@ -36,23 +38,30 @@ interface Model {
   readonly spans: readonly Span[]
 }
 type Goal =
-  | { readonly kind: 'value' }
-  | { readonly kind: 'count' }
-  /** Reach this value as soon within the last span as can be. */
-  | { readonly kind: 'soon'; readonly value: number }
+  | { readonly kind: 'most'; readonly measure: Measure }
+  /** Reach this much as soon within the last span as can be. */
+  | ({ readonly kind: 'soon' } & Wanted)
+/** What counts: each VM's value, or each VM. */
+type Measure = 'value' | 'count'
+interface Wanted {
+  readonly measure: Measure
+  readonly least: number
+}
 
 /** Exact where the world is small enough and the solver is done in time; else the bound. */
 export async function oracle(question: OracleQuestion): Promise<OracleBound> {
   const bound = oracleBound(question)
   const model = modelOf(question)
   const { leavers, targets, spans } = model
-  if (leavers.length === 0 || leavers.length * targets.length * spans.length > combinationsAtMost) return bound
+  if (leavers.length === 0) return { ...bound, kind: 'exact' }
+  if (leavers.length * targets.length * spans.length > combinationsAtMost) return bound
   const solve = await loadHighs(patience)
-  const value = solve(programOf(model, { kind: 'value' }))
-  const count = solve(programOf(model, { kind: 'count' }))
+  const value = solve(programOf(model, { kind: 'most', measure: 'value' }))
+  const count = solve(programOf(model, { kind: 'most', measure: 'count' }))
   if (value === undefined || count === undefined) return bound
   const safe = Math.round(count)
-  const makespan = soonest(model, value, solve)
+  const wanted: Wanted = value > 0 ? { measure: 'value', least: value } : { measure: 'count', least: count }
+  const makespan = soonest(model, wanted, solve)
   if (makespan === undefined) return bound
   return {
     ...bound,
@@ -60,14 +69,17 @@ export async function oracle(question: OracleQuestion): Promise<OracleBound> {
     safe,
     value: Math.round(value * 1e6) / 1e6,
     makespan: safe === 0 ? undefined : makespan,
+    meanDuration: mean(bound.quickest.slice(0, safe)),
+    meanCompletion: mean(bound.landings.slice(0, safe)),
     landings: bound.landings.slice(0, safe),
+    quickest: bound.quickest.slice(0, safe),
   }
 }
 
 function modelOf(question: OracleQuestion): Model {
   const { snapshot, targets } = question
   const epochs = epochsOf(snapshot, question.timeline)
-  const leavers = leaversOf(question, epochs).filter(({ soonest: soon, until }) => soon <= until)
+  const leavers = leaversOf(question, epochs).filter(canLeave)
   const total = leavers.reduce((sum, { wire }) => sum + wire, 0)
   const slowest = Math.min(
     ...epochs.flatMap(({ capacity }) => [...capacity.values()].filter(rate => rate > 0)),
@@ -88,12 +100,12 @@ function modelOf(question: OracleQuestion): Model {
 }
 
 /** The first span within which the value can be reached, and when within it. @unit ms */
-function soonest(model: Model, value: number, solve: (program: string) => number | undefined): number | undefined {
+function soonest(model: Model, wanted: Wanted, solve: (program: string) => number | undefined): number | undefined {
   let [low, high] = [0, model.spans.length - 1]
   let best: number | undefined
   while (low <= high) {
     const at = Math.floor((low + high) / 2)
-    const within = solve(programOf({ ...model, spans: model.spans.slice(0, at + 1) }, { kind: 'soon', value }))
+    const within = solve(programOf({ ...model, spans: model.spans.slice(0, at + 1) }, { kind: 'soon', ...wanted }))
     if (within === undefined) low = at + 1
     else {
       best = (model.spans[at]?.epoch.from ?? 0) + within * 1000
@@ -146,7 +158,7 @@ function programOf({ question, leavers, targets, spans }: Model, goal: Goal): st
     })
     if (choices.length > 0) {
       rows.push(`${choices.join(' + ')} <= 1`)
-      all.push(...choices.map(choice => `${number(goal.kind === 'count' ? 1 : vm.value)} ${choice}`))
+      all.push(...choices.map(choice => `${number(goal.measure === 'count' ? 1 : vm.value)} ${choice}`))
     }
   })
   targets.forEach((to, j) => {
@@ -161,7 +173,7 @@ function programOf({ question, leavers, targets, spans }: Model, goal: Goal): st
     rows.push(`${terms.join(' + ')} ${most}`)
   }
   if (goal.kind === 'soon') {
-    rows.push(`${all.join(' + ')} >= ${number(goal.value * (1 - 1e-7))}`)
+    rows.push(`${all.join(' + ')} >= ${number(goal.least * (1 - 1e-7))}`)
     bounds.push(`t <= ${number(spans[last]?.lasts ?? 0)}`)
   }
   const objective = goal.kind === 'soon' ? 'Minimize\n obj: t' : `Maximize\n obj: ${all.join(' + ') || '0 t'}`

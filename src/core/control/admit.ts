@@ -21,6 +21,7 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
     snapshot,
     targets,
     limits,
+    admitting: admitting(state),
     migrations,
     vmOf: id => vmOf(state, id),
   })
@@ -52,9 +53,11 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
       }
     }
     case 'post-copy':
-      return m.phase === 'pre-copy'
-        ? { state, commands: [{ kind: 'start-post-copy', ...routeOf(m), why: intent.why }] }
-        : { state, commands: [] }
+      if (m.phase !== 'pre-copy' || m.switching) return { state, commands: [] }
+      return {
+        state: withMigration(state, { ...m, switching: true }),
+        commands: [{ kind: 'start-post-copy', ...routeOf(m), why: intent.why }],
+      }
     case 'cancel': {
       const code = intent.again ? 'timed-out' : 'cancelled'
       return m.phase === 'pre-copy' ? cancel(state, m, { code, detail: intent.why }) : { state, commands: [] }
@@ -65,18 +68,22 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
 /** Those that find no place now do not stand in the way of those behind them. */
 function prepareFirst(
   state: Evacuation,
-  { candidates, atMost }: Extract<Intent, { kind: 'prepare' }>,
+  { candidates, atMost, perSource }: Extract<Intent, { kind: 'prepare' }>,
   now: Instant,
 ): Decision {
   let decision: Decision = { state, commands: [] }
   let left = admitting(state) ? atMost : 0
+  const leaving = new Map(perSource?.leaving)
   for (const { vm, options, prefer } of candidates) {
     if (left <= 0) break
     const m = decision.state.migrations.get(vm)
     if (m?.phase !== 'queued') continue
+    const already = leaving.get(m.source) ?? 0
+    if (perSource !== undefined && already >= perSource.atMost) continue
     const { state: next, commands } = prepare(decision.state, m, options, prefer, now)
     decision = { state: next, commands: [...decision.commands, ...commands] }
     left -= commands.length
+    leaving.set(m.source, already + commands.length)
   }
   return decision
 }

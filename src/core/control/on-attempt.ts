@@ -79,6 +79,7 @@ export function toPreCopy(
     tuning,
     mode: 'pre-copy',
     cancelling: undefined,
+    switching: false,
   }
   return withMigration(state, next)
 }
@@ -90,13 +91,13 @@ export function onProgress(state: Evacuation, m: InFlight, event: Extract<Observ
 
 export function onGuestStopped(state: Evacuation, m: InFlight, now: Instant): Decision {
   if (m.phase !== 'pre-copy') return nothing(state)
-  const { cancelling: _, ...moving } = m
+  const { cancelling: _c, switching: _s, ...moving } = m
   return nothing(withMigration(state, { ...moving, phase: 'switchover', since: now, finishing: false }))
 }
 
 export function onSentWhole(state: Evacuation, m: InFlight, now: Instant): Decision {
   if (m.phase === 'pre-copy') {
-    const { cancelling: _, ...moving } = m
+    const { cancelling: _c, switching: _s, ...moving } = m
     const next = withMigration(state, { ...moving, phase: 'switchover', since: now, finishing: true })
     return { state: next, commands: [{ kind: 'finish', ...routeOf(m) }] }
   }
@@ -115,7 +116,7 @@ export function onPostCopyBegan(state: Evacuation, m: InFlight, now: Instant): D
     )
   }
   if (m.phase !== 'pre-copy') return nothing(state)
-  const { cancelling: _, ...moving } = m
+  const { cancelling: _c, switching: _s, ...moving } = m
   const next = withMigration(state, { ...moving, phase: 'post-copy', mode: 'post-copy', since: now, broken: false })
   return { state: next, commands: [{ kind: 'run-split', ...routeOf(m) }] }
 }
@@ -131,6 +132,12 @@ export function onBroke(state: Evacuation, m: InFlight, failure: MigrationFailur
     return doubt(state, m, `the migration broke: ${showFailure(failure)}`, now)
   const cause = (m.phase === 'pre-copy' ? m.cancelling : undefined) ?? failure
   return { state, commands: [{ kind: 'roll-back', ...routeOf(m), failure: cause }] }
+}
+
+/** Post-copy could not be begun: it may be asked for again. */
+export function onCommandFailed(state: Evacuation, m: InFlight, command: string): Decision {
+  if (command !== 'start-post-copy' || m.phase !== 'pre-copy' || !m.switching) return nothing(state)
+  return nothing(withMigration(state, { ...m, switching: false }))
 }
 
 /** Bytes an attempt has put on the wire; they were in vain if it failed. */

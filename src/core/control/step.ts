@@ -22,6 +22,7 @@ import {
   landed,
   nothing,
   onBroke,
+  onCommandFailed,
   onFailed,
   onGuestStopped,
   onPostCopyBegan,
@@ -62,8 +63,11 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
       return onRestart(state, now)
     case 'operator':
       return onOrder(state, event, now)
-    case 'command-failed':
-      return nothing(state)
+    case 'command-failed': {
+      const m = state.migrations.get(event.vm)
+      if (m === undefined || !isInFlight(m) || m.attempt !== event.attempt) return nothing(state)
+      return onCommandFailed(state, m, event.command)
+    }
     case 'site-lost':
       return onSiteLost(state, event.site, event.why, now)
     case 'journal-failing':

@@ -43,7 +43,7 @@ const one: { readonly [P in Phase]: Extract<Migration, { phase: P }> } = {
     excluded: [],
     wasted: 0,
   },
-  'pre-copy': { phase: 'pre-copy', ...moving, cancelling: undefined },
+  'pre-copy': { phase: 'pre-copy', ...moving, cancelling: undefined, switching: false },
   switchover: { phase: 'switchover', ...moving, since: instant(0), finishing: false },
   'post-copy': { phase: 'post-copy', ...moving, mode: 'post-copy', since: instant(0), broken: false },
   uncertain: {

@@ -72,6 +72,8 @@ export interface PreCopy extends Moving {
   readonly phase: 'pre-copy'
   /** A cancel was asked for and its end is awaited; this is what the attempt will have ended with. */
   readonly cancelling: MigrationFailure | undefined
+  /** Post-copy was asked for and its beginning is awaited. */
+  readonly switching: boolean
 }
 export interface Switchover extends Moving {
   readonly phase: 'switchover'

@@ -39,6 +39,7 @@ function viewAt(at: number, mbits: number): PolicyView {
     snapshot: started.snapshot,
     targets: started.targets,
     limits: started.limits,
+    admitting: true,
     migrations,
     vmOf,
   }

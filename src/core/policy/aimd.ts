@@ -7,7 +7,7 @@
  */
 import type { Instant } from '../instant.ts'
 import { plainStart } from '../migration/start-options.ts'
-import type { Intent, Policy, PolicyView } from './policy.ts'
+import type { Decided, Intent, Policy, PolicyView } from './policy.ts'
 import { shareBandwidth } from './share-bandwidth.ts'
 import { fillSlots } from './slots.ts'
 import { giveUpStalled } from './stall.ts'
@@ -37,17 +37,18 @@ const fresh: Memory = { number: 1, lookedAt: undefined, throughput: 0, raised: f
 
 export const aimd = (constants: AimdConstants = aimdConstants): Policy => policyWith(constants, fresh)
 
-const policyWith = (constants: AimdConstants, memory: Memory): Policy => ({
-  name: 'aimd',
-  slots: memory.number,
-  decide: view => {
+function policyWith(constants: AimdConstants, memory: Memory): Policy {
+  const policy: Policy = { name: 'aimd', slots: memory.number, decide }
+  return policy
+
+  function decide(view: PolicyView): Decided {
     const next = look(constants, memory, view)
     return {
       intents: shareBandwidth(view, [...giveUpStalled(view), ...admissions(view, next.number)]),
-      next: policyWith(constants, next),
+      next: next === memory ? policy : policyWith(constants, next),
     }
-  },
-})
+  }
+}
 
 function look(constants: AimdConstants, memory: Memory, { migrations, now }: PolicyView): Memory {
   if (memory.lookedAt !== undefined && now - memory.lookedAt < constants.every) return memory

@@ -12,6 +12,7 @@ import {
   someVms,
   startedFrom,
 } from '../../../test/arbitraries.ts'
+import { admitting } from '../control/admit.ts'
 import type { Evacuation } from '../control/evacuation.ts'
 import type { Limits, Observed } from '../control/observed.ts'
 import { type VmId, vmId } from '../ids.ts'
@@ -32,6 +33,7 @@ const viewOf = (state: Evacuation, now: Instant, limits = state.started.limits):
   snapshot: state.started.snapshot,
   targets: state.started.targets,
   limits,
+  admitting: admitting(state),
   migrations: state.migrations,
   vmOf: id => {
     const vm = state.vms.get(id)

@@ -8,15 +8,15 @@
  *   (virt-launcher/virtwrap/live-migration-source.go, `processInflightMigration`; virt-config, `MigrationProgressTimeout`,
  *   `MigrationCompletionTimeoutPerGiB`)
  * - the evacuation controller makes a new migration of one that failed, without an end (watch/drain/evacuation/evacuation.go). It waits
- *   20 s, then twice as long each time; here it is tried again after our own, shorter pauses, in its favour.
+ *   20 s, then twice as long each time; here it is tried again after our own, shorter pauses, in its favour, and 8 times in all
  */
 import { between } from '../instant.ts'
 import type { VmId } from '../ids.ts'
-import { bytesToMove } from '../inventory/vm.ts'
+import { localDiskBytes, type Vm } from '../inventory/vm.ts'
 import { plainStart } from '../migration/start-options.ts'
 import { showTime } from '../units.ts'
 import { type Attempted, remember, sameAttempt } from './per-attempt.ts'
-import type { Intent, Policy, PolicyView } from './policy.ts'
+import type { Decided, Intent, Policy, PolicyView } from './policy.ts'
 import { shareBandwidth } from './share-bandwidth.ts'
 import { fillSlots, heldThroughout } from './slots.ts'
 
@@ -37,22 +37,24 @@ interface Watched extends Attempted {
 
 export const kubevirt = (): Policy => policyWith(new Map())
 
-const policyWith = (watched: ReadonlyMap<VmId, Watched>): Policy => ({
-  name: 'kubevirt',
-  slots: perCluster,
-  decide: view => {
+function policyWith(watched: ReadonlyMap<VmId, Watched>): Policy {
+  const policy: Policy = { name: 'kubevirt', slots: perCluster, decide }
+  return policy
+
+  function decide(view: PolicyView): Decided {
     const next = remember(watched, view, (m, before): Watched => {
       const remaining = m.progress?.remaining ?? Number.POSITIVE_INFINITY
       const known = sameAttempt(before, m) ? before : undefined
       const fell = known === undefined || remaining < known.remaining
+      if (known !== undefined && remaining === known.remaining) return known
       return { attempt: m.attempt, remaining, fellAt: fell ? view.now : known.fellAt }
     })
     return {
       intents: shareBandwidth(view, [...giveUps(view, next), ...admissions(view)]),
-      next: policyWith(next),
+      next: next === watched ? policy : policyWith(next),
     }
-  },
-})
+  }
+}
 
 const admissions = (view: PolicyView): Intent[] =>
   fillSlots(view, {
@@ -65,11 +67,14 @@ const admissions = (view: PolicyView): Intent[] =>
     tuningFor: vm => ({ rate: undefined, downtimeLimit: vm.policy.maxDowntime }),
   })
 
+/** The guest's memory, not what it uses of it, and the disks that are copied (virtwrap/manager.go, `getVMIMigrationDataSize`). */
+const sizeOf = (vm: Vm): number => vm.memory + localDiskBytes(vm)
+
 function giveUps(view: PolicyView, watched: ReadonlyMap<VmId, Watched>): Intent[] {
   const intents: Intent[] = []
   for (const m of view.migrations.in('pre-copy')) {
     if (m.cancelling !== undefined) continue
-    const allowed = completionTimeoutPerGb * Math.ceil(bytesToMove(view.vmOf(m.vm)) / gigabyte)
+    const allowed = completionTimeoutPerGb * Math.ceil(sizeOf(view.vmOf(m.vm)) / gigabyte)
     const runs = between(m.startedAt, view.now)
     const fellAt = watched.get(m.vm)?.fellAt ?? view.now
     if (view.now - fellAt > progressTimeout)

@@ -5,11 +5,11 @@
  *   no auto-converge, no post-copy (nova/conf/libvirt.py)
  * - the downtime limit rises from a tenth of 500 ms to 500 ms in 10 steps, one each 75 s per GiB
  *   (virt/libvirt/migration.py, `downtime_steps`)
- * - aborted after 800 s per GiB, at least 2 GiB counted (virt/libvirt/driver.py, `_live_migration_monitor`,
+ * - aborted after 800 s per GiB, at least 2 GiB counted for memory and for each disk (virt/libvirt/driver.py, `_live_migration_monitor`,
  *   `_live_migration_data_gb`); nobody tries again (`_rollback_live_migration`)
  */
 import { between } from '../instant.ts'
-import { localDiskBytes, type Vm } from '../inventory/vm.ts'
+import type { Vm } from '../inventory/vm.ts'
 import type { PreCopy } from '../migration/migration.ts'
 import { plainStart } from '../migration/start-options.ts'
 import { ms, showTime } from '../units.ts'
@@ -40,8 +40,11 @@ export const nova = (): Policy => {
 }
 
 /** Memory counts as its flavour has it, not as it is used. */
-const gibsOf = (vm: Vm): number =>
-  Math.max(leastGib, vm.memory / gib) + (localDiskBytes(vm) === 0 ? 0 : Math.max(leastGib, localDiskBytes(vm) / gib))
+const gibsOf = ({ memory, disks }: Vm): number =>
+  [memory, ...disks.filter(disk => !disk.shared).map(disk => disk.used)].reduce(
+    (sum, size) => sum + Math.max(leastGib, size / gib),
+    0,
+  )
 
 /** The last step whose time has come. @unit ms */
 function downtimeAt(vm: Vm, elapsed: number): number {

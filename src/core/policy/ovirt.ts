@@ -16,7 +16,7 @@ import type { PreCopy, Tuning } from '../migration/migration.ts'
 import { plainStart } from '../migration/start-options.ts'
 import { bytesPerSecond, ms, slowest } from '../units.ts'
 import { type Attempted, remember, sameAttempt } from './per-attempt.ts'
-import type { Intent, Policy, PolicyView } from './policy.ts'
+import type { Decided, Intent, Policy, PolicyView } from './policy.ts'
 import { shareBandwidth } from './share-bandwidth.ts'
 import { fillSlots, heldThroughout } from './slots.ts'
 
@@ -42,10 +42,11 @@ interface Watched extends Attempted {
 
 export const ovirt = (): Policy => policyWith(new Map())
 
-const policyWith = (watched: ReadonlyMap<VmId, Watched>): Policy => ({
-  name: 'ovirt',
-  slots: Number.POSITIVE_INFINITY,
-  decide: view => {
+function policyWith(watched: ReadonlyMap<VmId, Watched>): Policy {
+  const policy: Policy = { name: 'ovirt', slots: Number.POSITIVE_INFINITY, decide }
+  return policy
+
+  function decide(view: PolicyView): Decided {
     const intents: Intent[] = []
     const next = remember(watched, view, (m, before): Watched => {
       const known = sameAttempt(before, m) ? before : { attempt: m.attempt, done: 0, lookedAt: view.now, round: 0 }
@@ -62,9 +63,12 @@ const policyWith = (watched: ReadonlyMap<VmId, Watched>): Policy => ({
       intents.push(lengthened(m, step.downtime))
       return { ...looked, done: known.done + 1 }
     })
-    return { intents: shareBandwidth(view, [...intents, ...admissions(view)]), next: policyWith(next) }
-  },
-})
+    return {
+      intents: shareBandwidth(view, [...intents, ...admissions(view)], vm => rateFor(view, vm)),
+      next: next === watched ? policy : policyWith(next),
+    }
+  }
+}
 
 const lengthened = ({ vm, tuning }: PreCopy, downtimeLimit: Tuning['downtimeLimit']): Intent => ({
   kind: 'adjust',
@@ -73,17 +77,17 @@ const lengthened = ({ vm, tuning }: PreCopy, downtimeLimit: Tuning['downtimeLimi
   why: 'the next downtime step',
 })
 
-function admissions(view: PolicyView): Intent[] {
-  const rateFor = (vm: Vm): Tuning['rate'] => {
-    const link = slowest(findHost(view.snapshot, vm.host)?.nic) / perHost
-    return Number.isFinite(link) ? bytesPerSecond(link) : undefined
-  }
-  return fillSlots(view, {
+function rateFor({ snapshot }: PolicyView, vm: Vm): Tuning['rate'] {
+  const link = slowest(findHost(snapshot, vm.host)?.nic) / perHost
+  return Number.isFinite(link) ? bytesPerSecond(link) : undefined
+}
+
+const admissions = (view: PolicyView): Intent[] =>
+  fillSlots(view, {
     total: Number.POSITIVE_INFINITY,
     perSource: perHost,
     heldIn: heldThroughout,
     readyAhead: 0,
     optionsFor: () => ({ ...plainStart, autoConverge: true }),
-    tuningFor: vm => ({ rate: rateFor(vm), downtimeLimit: firstDowntime }),
+    tuningFor: vm => ({ rate: rateFor(view, vm), downtimeLimit: firstDowntime }),
   })
-}

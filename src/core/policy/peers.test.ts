@@ -17,6 +17,7 @@ import {
   startedFrom,
   type Story,
 } from '../../../test/arbitraries.ts'
+import { admitting } from '../control/admit.ts'
 import type { Evacuation } from '../control/evacuation.ts'
 import type { Started } from '../control/observed.ts'
 import { type Instant, instant } from '../instant.ts'
@@ -90,11 +91,13 @@ const bySource = (migrations: readonly Migration[]): ReadonlyMap<string, number>
   return counts
 }
 
-const viewOf = ({ started, migrations, vms }: Evacuation, now: Instant): PolicyView => ({
+const viewOf = (state: Evacuation, now: Instant): PolicyView => viewWith(state, now, admitting(state))
+const viewWith = ({ started, migrations, vms }: Evacuation, now: Instant, admits: boolean): PolicyView => ({
   now,
   snapshot: started.snapshot,
   targets: started.targets,
   limits: started.limits,
+  admitting: admits,
   migrations,
   vmOf: id => {
     const vm = vms.get(id)
@@ -201,7 +204,9 @@ test('pre-copies together never get more than the bandwidth the operator allows'
         // One that is being called back keeps what it has: its end is a matter of moments.
         if (all.some(m => m.phase === 'pre-copy' && m.cancelling !== undefined)) continue
         const rates = new Map(all.map(m => [m.vm, m.tuning.rate ?? Infinity]))
-        for (const intent of asked(state.policy, viewOf(state, now)))
+        const intents = asked(state.policy, viewOf(state, now))
+        if (intents.some(({ kind }) => kind === 'cancel')) continue
+        for (const intent of intents)
           if (intent.kind === 'start' || intent.kind === 'adjust') rates.set(intent.vm, intent.tuning.rate ?? Infinity)
         const total = [...rates.values()].reduce((a, b) => a + b, 0)
         if (rates.size > 1) seen += 1

@@ -22,6 +22,7 @@ const viewOf = ({ started, migrations }: Evacuation): PolicyView => ({
   snapshot: started.snapshot,
   targets: started.targets,
   limits: started.limits,
+  admitting: true,
   migrations,
   vmOf: () => assert.fail('nobody asks'),
 })

@@ -19,6 +19,8 @@ export interface PolicyView {
   /** Sites that receive. */
   readonly targets: readonly SiteId[]
   readonly limits: Limits
+  /** Whether anything new may start; not while paused, or leaving, or when the journal fails. */
+  readonly admitting: boolean
   /** In the plan's order. */
   readonly migrations: MigrationTable
   readonly vmOf: (id: VmId) => Vm
@@ -33,7 +35,13 @@ export interface Candidate {
 
 export type Intent =
   /** Make targets ready for the first `atMost` of these that find a place: takes memory there, none of the path. */
-  | { readonly kind: 'prepare'; readonly candidates: Iterable<Candidate>; readonly atMost: number }
+  | {
+      readonly kind: 'prepare'
+      readonly candidates: Iterable<Candidate>
+      readonly atMost: number
+      /** … and at most so many from one host, counting those that leave it already. @default no bound */
+      readonly perSource?: { readonly atMost: number; readonly leaving: ReadonlyMap<HostId, number> }
+    }
   /** Let memory of a ready one flow. */
   | { readonly kind: 'start'; readonly vm: VmId; readonly tuning: Tuning }
   | { readonly kind: 'adjust'; readonly vm: VmId; readonly tuning: Tuning; readonly why: string }

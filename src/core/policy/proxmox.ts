@@ -12,7 +12,7 @@ import { hostsOfSite } from '../inventory/snapshot.ts'
 import { plainStart } from '../migration/start-options.ts'
 import { ms } from '../units.ts'
 import { type Attempted, remember, sameAttempt } from './per-attempt.ts'
-import type { Intent, Policy, PolicyView } from './policy.ts'
+import type { Decided, Intent, Policy, PolicyView } from './policy.ts'
 import { shareBandwidth } from './share-bandwidth.ts'
 import { fillSlots, heldThroughout } from './slots.ts'
 
@@ -30,15 +30,16 @@ interface Watched extends Attempted {
 
 export const proxmox = (name: string, workers: number): Policy => policyWith(name, workers, new Map())
 
-const policyWith = (name: string, workers: number, watched: ReadonlyMap<VmId, Watched>): Policy => ({
-  name,
-  slots: workers,
-  decide: view => {
+function policyWith(name: string, workers: number, watched: ReadonlyMap<VmId, Watched>): Policy {
+  const policy: Policy = { name, slots: workers, decide }
+  return policy
+
+  function decide(view: PolicyView): Decided {
     const intents: Intent[] = []
     const next = remember(watched, view, (m, before): Watched => {
       const { remaining, sent } = m.progress ?? { remaining: Number.POSITIVE_INFINITY, sent: 0 }
       if (!sameAttempt(before, m)) return { attempt: m.attempt, remaining, sent, rises: 0 }
-      if (sent === before.sent) return before
+      if (sent === before.sent || m.cancelling !== undefined) return before
       const rises = before.rises + (remaining > before.remaining || remaining === 0 ? 1 : 0)
       if (rises <= risesAtMost) return { ...before, remaining, sent, rises }
       const { tuning } = m
@@ -48,10 +49,10 @@ const policyWith = (name: string, workers: number, watched: ReadonlyMap<VmId, Wa
     })
     return {
       intents: shareBandwidth(view, [...intents, ...admissions(view, workers)]),
-      next: policyWith(name, workers, next),
+      next: next === watched ? policy : policyWith(name, workers, next),
     }
-  },
-})
+  }
+}
 
 function admissions(view: PolicyView, workers: number): Intent[] {
   const target = view.targets.flatMap(site => hostsOfSite(view.snapshot, site))[0]?.id

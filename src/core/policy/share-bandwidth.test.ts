@@ -17,6 +17,7 @@ const viewOf = ({ started, migrations, vms }: Evacuation, bandwidth: number | un
   snapshot: started.snapshot,
   targets: started.targets,
   limits: { maxParallel: undefined, bandwidth: bandwidth === undefined ? undefined : bytesPerSecond(bandwidth) },
+  admitting: true,
   migrations,
   vmOf: id => {
     const vm = vms.get(id)

@@ -19,6 +19,7 @@ const viewOf = ({ started, migrations, vms }: Evacuation, now: Instant): PolicyV
   snapshot: started.snapshot,
   targets: started.targets,
   limits: started.limits,
+  admitting: true,
   migrations,
   vmOf: id => {
     const vm = vms.get(id)
@@ -38,12 +39,24 @@ const slots = (change: Partial<Slots> = {}): Slots => ({
 })
 const startedIn = (intents: readonly Intent[]): readonly string[] =>
   intents.flatMap(intent => (intent.kind === 'start' ? [intent.vm] : []))
-const preparedIn = (intents: readonly Intent[]): { readonly vms: readonly string[]; readonly atMost: number } => {
+/** Those that would be made ready if each found a place, as `step` takes them. */
+const preparedIn = (
+  state: Evacuation,
+  intents: readonly Intent[],
+): { readonly vms: readonly string[]; readonly atMost: number } => {
   const [prepare, ...more] = intents.filter(intent => intent.kind === 'prepare')
   assert.deepEqual(more, [])
-  return prepare === undefined
-    ? { vms: [], atMost: 0 }
-    : { vms: [...prepare.candidates].map(({ vm }) => vm), atMost: prepare.atMost }
+  if (prepare === undefined) return { vms: [], atMost: 0 }
+  const leaving = new Map(prepare.perSource?.leaving)
+  const vms = [...prepare.candidates].flatMap(({ vm }) => {
+    const source = state.migrations.get(vm)?.source
+    assert.ok(source !== undefined)
+    const already = leaving.get(source) ?? 0
+    if (already >= (prepare.perSource?.atMost ?? Infinity)) return []
+    leaving.set(source, already + 1)
+    return [vm]
+  })
+  return { vms, atMost: prepare.atMost }
 }
 
 /** VMs by their homes, with as many targets made ready as `all-at-once` has: all. Those named are ready, or flow. */
@@ -98,18 +111,21 @@ test('one more than there are slots is made ready ahead, if that is asked for', 
   const state = worldOf('a-1 a-1 a-1 a-1 a-1', { unready: 0 })
   // `sequential` has made two ready itself: one, and one ahead.
   assert.equal(state.migrations.count('preparing'), 2)
-  assert.deepEqual(preparedIn(fill(state, { total: 3 })), { vms: ['vm-3', 'vm-4', 'vm-5'], atMost: 1 })
-  assert.deepEqual(preparedIn(fill(state, { total: 3, readyAhead: 2 })), { vms: ['vm-3', 'vm-4', 'vm-5'], atMost: 3 })
-  assert.deepEqual(preparedIn(fill(state, { total: 3, heldIn: whileFlowing, readyAhead: 1 })).atMost, 2)
+  assert.deepEqual(preparedIn(state, fill(state, { total: 3 })), { vms: ['vm-3', 'vm-4', 'vm-5'], atMost: 1 })
+  assert.deepEqual(preparedIn(state, fill(state, { total: 3, readyAhead: 2 })), {
+    vms: ['vm-3', 'vm-4', 'vm-5'],
+    atMost: 3,
+  })
+  assert.deepEqual(preparedIn(state, fill(state, { total: 3, heldIn: whileFlowing, readyAhead: 1 })).atMost, 2)
   assert.deepEqual(fill(state, { total: 2 }), [])
 })
 
 test('those made ready out of one host are no more than it may have', () => {
   const state = worldOf('a-1 a-1 a-1 a-2 a-2 a-2 a-3', {})
   // vm-1 and vm-2 are on their way out of a-1.
-  assert.deepEqual(preparedIn(fill(state, { perSource: 2 })).vms, ['vm-4', 'vm-5', 'vm-7'])
-  assert.deepEqual(preparedIn(fill(state, { perSource: 3 })).vms, ['vm-3', 'vm-4', 'vm-5', 'vm-6', 'vm-7'])
-  assert.deepEqual(preparedIn(fill(state, { perSource: 1 })).vms, ['vm-4', 'vm-7'])
+  assert.deepEqual(preparedIn(state, fill(state, { perSource: 2 })).vms, ['vm-4', 'vm-5', 'vm-7'])
+  assert.deepEqual(preparedIn(state, fill(state, { perSource: 3 })).vms, ['vm-3', 'vm-4', 'vm-5', 'vm-6', 'vm-7'])
+  assert.deepEqual(preparedIn(state, fill(state, { perSource: 1 })).vms, ['vm-4', 'vm-7'])
 })
 
 test('the operator’s bound holds where it is lower, and only there', () => {
@@ -131,8 +147,8 @@ test('what waits for its pause is passed over until the pause is over, to the mi
     [5_000, { kind: 'attempt-failed', vm: vmId('vm-1'), attempt: 1, failure }],
     [5_000, { kind: 'attempt-failed', vm: vmId('vm-2'), attempt: 1, failure: { ...failure, code: 'postponed' } }],
   ])
-  assert.deepEqual(preparedIn(fill(state, {}, 5_999)).vms, ['vm-2'])
-  assert.deepEqual(preparedIn(fill(state, {}, 6_000)).vms, ['vm-1', 'vm-2'])
+  assert.deepEqual(preparedIn(state, fill(state, {}, 5_999)).vms, ['vm-2'])
+  assert.deepEqual(preparedIn(state, fill(state, {}, 6_000)).vms, ['vm-1', 'vm-2'])
 })
 
 test('options, tuning and the host it would rather go to are asked for each VM', () => {
@@ -174,7 +190,7 @@ test('whatever happened before, nothing starts and nothing is made ready beyond 
         const holds = (m: Migration): boolean => (change.heldIn as readonly string[]).includes(m.phase)
         const from = (vm: string): string | undefined => all.find(m => m.vm === vm)?.source
         const starts = startedIn(intents)
-        const { vms, atMost } = preparedIn(intents)
+        const { vms, atMost } = preparedIn(state, intents)
         const most = Math.min(change.total, state.started.limits.maxParallel ?? Infinity)
         const held = all.filter(m => holds(m) || starts.includes(m.vm))
         const warm = all.filter(m => m.phase === 'preparing' && !held.includes(m))
@@ -187,7 +203,7 @@ test('whatever happened before, nothing starts and nothing is made ready beyond 
         // Of one host, those that flow and those that are looked at.
         for (const source of new Set(vms.map(from))) {
           const there = vms.filter(vm => from(vm) === source).length
-          const already = held.filter(m => m.source === source).length
+          const already = [...held, ...warm].filter(m => m.source === source).length
           assert.ok(there + already <= change.perSource + change.readyAhead)
         }
         started += starts.length

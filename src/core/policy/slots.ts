@@ -29,48 +29,44 @@ export const heldThroughout: readonly Phase[] = ['preparing', 'pre-copy', 'switc
 /** Starts what is ready and prepares what is next, in the plan's order. */
 export function fillSlots(view: PolicyView, slots: Slots): Intent[] {
   const { migrations, vmOf } = view
+  if (!view.admitting) return []
   const total = Math.min(slots.total, view.limits.maxParallel ?? Number.POSITIVE_INFINITY)
-  const bySource = new Map<HostId, number>()
-  const take = (source: HostId): void => void bySource.set(source, (bySource.get(source) ?? 0) + 1)
+  const held = new Map<HostId, number>()
   let taken = 0
   for (const { source } of migrations.in(...slots.heldIn)) {
     taken += 1
-    take(source)
+    count(held, source)
   }
   // Else what is ready gets its slot when it starts.
   const countsPreparing = slots.heldIn.includes('preparing')
   const intents: Intent[] = []
-  for (const m of migrations.in('preparing')) {
-    if (!m.ready) continue
+  const leaving = new Map(held)
+  let ahead = 0
+  for (const { vm, source, ready } of migrations.in('preparing')) {
+    const hasSlot = countsPreparing || (ready && taken < total && (held.get(source) ?? 0) < slots.perSource)
     if (!countsPreparing) {
-      if (taken >= total) break
-      if ((bySource.get(m.source) ?? 0) >= slots.perSource) continue
-      taken += 1
-      take(m.source)
+      count(leaving, source)
+      if (hasSlot) {
+        taken += 1
+        count(held, source)
+      } else ahead += 1
     }
-    intents.push({ kind: 'start', vm: m.vm, tuning: slots.tuningFor(vmOf(m.vm)) })
+    if (hasSlot && ready) intents.push({ kind: 'start', vm, tuning: slots.tuningFor(vmOf(vm)) })
   }
-  const preparing = countsPreparing ? 0 : migrations.count('preparing') - intents.length
-  const wanted = total + slots.readyAhead - taken - preparing
-  if (wanted > 0 && migrations.count('queued') > 0)
-    intents.push({ kind: 'prepare', candidates: waiting(view, slots, bySource), atMost: wanted })
+  const atMost = total + slots.readyAhead - taken - ahead
+  if (atMost > 0 && migrations.count('queued') > 0) {
+    const perSource = { atMost: slots.perSource + slots.readyAhead, leaving }
+    intents.push({ kind: 'prepare', candidates: waiting(view, slots), atMost, perSource })
+  }
   return intents
 }
 
+const count = (by: Map<HostId, number>, source: HostId): void => void by.set(source, (by.get(source) ?? 0) + 1)
+
 /** As many as are looked at: those in front that find no place do not cost those behind them their turn. */
-function* waiting(
-  { migrations, vmOf, now }: PolicyView,
-  slots: Slots,
-  taken: ReadonlyMap<HostId, number>,
-): Generator<Candidate> {
-  const bySource = new Map(taken)
-  for (const { vm: id, source, notBefore } of migrations.in('queued')) {
+function* waiting({ migrations, vmOf, now }: PolicyView, slots: Slots): Generator<Candidate> {
+  for (const { vm: id, notBefore } of migrations.in('queued')) {
     if (notBefore !== undefined && notBefore > now) continue
-    if (slots.perSource !== Number.POSITIVE_INFINITY) {
-      const there = bySource.get(source) ?? 0
-      if (there >= slots.perSource + slots.readyAhead) continue
-      bySource.set(source, there + 1)
-    }
     const vm = vmOf(id)
     yield { vm: id, options: slots.optionsFor(vm), prefer: slots.prefer?.(vm) }
   }

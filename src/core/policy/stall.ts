@@ -25,7 +25,7 @@ export function stalled(vm: Vm, migration: PreCopy): string | undefined {
 export function giveUpStalled(view: PolicyView): Intent[] {
   const intents: Intent[] = []
   for (const migration of view.migrations.in('pre-copy')) {
-    if (migration.cancelling !== undefined) continue
+    if (migration.cancelling !== undefined || migration.switching) continue
     const vm = view.vmOf(migration.vm)
     const why = stalled(vm, migration)
     if (why === undefined) continue

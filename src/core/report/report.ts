@@ -62,10 +62,13 @@ export interface Report {
 
 type LandedMigration = Extract<Migration, { phase: 'landed' }>
 
-export function reportOf(state: Evacuation): Report {
+/** Why a VM that had landed does not run any more; undefined while it does, as far as is known. */
+export type Afterwards = (m: LandedMigration) => string | undefined
+
+export function reportOf(state: Evacuation, afterwards: Afterwards = () => undefined): Report {
   const { started } = state
   const migrations = [...state.migrations.values()]
-  const safe = migrations.filter((m): m is LandedMigration => m.phase === 'landed')
+  const safe = migrations.filter((m): m is LandedMigration => m.phase === 'landed' && afterwards(m) === undefined)
   const neededOf = (m: LandedMigration): number => m.bytesNeeded ?? state.vms.get(m.vm)?.used ?? 0
   const { deadline } = started.snapshot
   const leaving = safe.map(m => ({ source: m.source, needed: bytes(neededOf(m)) }))
@@ -73,7 +76,10 @@ export function reportOf(state: Evacuation): Report {
   const bounds = boundsOf(question, leaving)
   const everyone = migrations.map(m => ({ source: m.source, needed: state.vms.get(m.vm)?.used ?? bytes(0) }))
   const maxSafe = boundsOf(question, everyone).maxSafe
-  const vms = migrations.map(m => vmReport(state, m))
+  const vms = migrations.map(m => {
+    const lost = m.phase === 'landed' ? afterwards(m) : undefined
+    return lost === undefined ? vmReport(state, m) : { ...vmReport(state, m), outcome: 'lost' as const, reason: lost }
+  })
 
   const durations = safe.map(m => between(m.startedAt, m.switchedAt)).sort((a, b) => a - b)
   const completions = safe.map(m => between(state.startedAt, m.switchedAt))

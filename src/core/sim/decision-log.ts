@@ -10,7 +10,7 @@
 import { decisionOf, inOneLine, sentenceOf } from '../report/sentence.ts'
 import { outcomeOf, reasonOf } from '../migration/outcome.ts'
 import { showBytes, showRate, showTime } from '../units.ts'
-import type { SimRow, Simulated } from './simulate.ts'
+import { diedAfterwards, type SimRow, type Simulated } from './simulate.ts'
 import type { Happening, PathChange } from './timeline.ts'
 
 /** `HH:MM:SS.mmm` since the alarm. */
@@ -75,11 +75,14 @@ const changeText = ({ capacity, rtt, loss, perFlow, background }: PathChange): s
 export function lastLines({ state, world, cutShort }: Simulated): readonly string[] {
   const at = clockText(state.endedAt ?? world.kernel.now)
   const all = [...state.migrations.values()]
-  const safe = all.filter(m => m.phase === 'landed').length
+  const unsafe = all.flatMap(m => {
+    if (m.phase !== 'landed') return [`${m.vm}: ${outcomeOf(m)}: ${inOneLine(reasonOf(m) ?? 'no reason')}`]
+    const died = diedAfterwards({ world }, m)
+    return died === undefined ? [] : [`${m.vm}: lost: ${died}`]
+  })
+  const safe = all.length - unsafe.length
   return [
-    ...all
-      .filter(m => m.phase !== 'landed')
-      .map(m => `${at}  = ${m.vm}: ${outcomeOf(m)}: ${inOneLine(reasonOf(m) ?? 'no reason')}`),
+    ...unsafe.map(line => `${at}  = ${line}`),
     `${at}  = ${cutShort ? 'not over' : 'over'}: safe ${safe} of ${all.length}`,
   ]
 }

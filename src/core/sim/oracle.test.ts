@@ -74,6 +74,7 @@ describe('one path', () => {
       meanDuration: undefined,
       meanCompletion: undefined,
       landings: [],
+      quickest: [],
     })
   })
 

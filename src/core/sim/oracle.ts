@@ -47,6 +47,8 @@ export interface OracleBound {
   readonly meanCompletion: number | undefined
   /** The earliest that k+1 VMs can be safe. @unit ms */
   readonly landings: readonly number[]
+  /** The least time in which each of the quickest VMs can cross, ascending. @unit ms */
+  readonly quickest: readonly number[]
 }
 
 /** A VM that could leave, by itself. */
@@ -65,21 +67,27 @@ export interface Leaver {
 
 export function oracleBound(question: OracleQuestion): OracleBound {
   const epochs = epochsOf(question.snapshot, question.timeline)
-  const leavers = leaversOf(question, epochs).filter(({ soonest, until }) => soonest <= until)
+  const leavers = leaversOf(question, epochs).filter(canLeave)
   const landings = landingsOf(question, epochs, leavers)
   const { safe, value } = most(question, epochs, leavers, landings)
   const first = landings.slice(0, safe)
-  const quickest = leavers.map(leaver => leaver.quickest).sort((a, b) => a - b)
+  const quickest = leavers
+    .map(leaver => leaver.quickest)
+    .sort((a, b) => a - b)
+    .slice(0, safe)
   return {
     kind: 'bound',
     safe,
     value,
     makespan: first.at(-1),
-    meanDuration: mean(quickest.slice(0, safe)),
+    meanDuration: mean(quickest),
     meanCompletion: mean(first),
     landings: first,
+    quickest,
   }
 }
+
+export const canLeave = ({ soonest, until }: Leaver): boolean => Number.isFinite(soonest) && soonest <= until
 
 export const mean = (values: readonly number[]): number | undefined =>
   values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length
@@ -275,7 +283,8 @@ function knapsackCount(items: readonly Item[], room: number): number {
 function knapsackValue(items: readonly Item[], room: number): number {
   let left = room * slack
   let value = 0
-  for (const item of [...items].sort((a, b) => b.value * a.size - a.value * b.size)) {
+  const worth = ({ value: v, size }: Item): number => (size === 0 ? infinite : v / size)
+  for (const item of [...items].sort((a, b) => worth(b) - worth(a) || 0)) {
     if (item.size <= left) {
       value += item.value
       left -= item.size

@@ -29,6 +29,11 @@ const sampleEvery = 1_000
 const recoverEvery = 2_000
 const recoversWithin = 60_000
 
+/** Deeds in which processes are started, loaded or ended vary; a monitor answers as it answers. */
+const processes: ReadonlySet<Command['kind']> = new Set(['prepare', 'migrate', 'finish', 'retire', 'roll-back'])
+/** Neither good luck nor bad. */
+const even = 0.5
+
 export class Performer {
   readonly #world: SimWorld
   readonly #chance: Chance
@@ -93,7 +98,8 @@ export class Performer {
   /** A host that is down is only known to be when nothing came back for a while. */
   #later(usually: number, command: Command, act: () => void): void {
     const { kernel } = this.#world
-    const takes = usually * around(this.#chance(command.kind, command.vm, command.attempt), deedsVary)
+    const luck = processes.has(command.kind) ? this.#chance(command.kind, command.vm, command.attempt) : even
+    const takes = usually * around(luck, deedsVary)
     kernel.after(takes, () => {
       if (!this.#alive) return
       try {

@@ -45,9 +45,13 @@ export class Recorder {
   readonly #open = new Map<VmId, OpenBar>()
   readonly #paths = new Map<SimPath, { readonly capacity: [number, number][]; readonly used: [number, number][] }>()
 
-  onRow({ at, event }: SimRow): void {
+  onRow({ at, event, commands }: SimRow): void {
+    // Who is found at its target after a doubt has no fact of landing; its copy at home is ended all the same.
+    for (const command of commands)
+      if (command.kind === 'retire' && event.kind !== 'landed' && this.#open.has(command.vm)) this.#land(command.vm, at)
     switch (event.kind) {
       case 'memory-flowing':
+        this.#close(event.vm, at, 'failed')
         this.#open.set(event.vm, { from: at, switched: undefined })
         break
       case 'guest-stopped':
@@ -57,8 +61,7 @@ export class Recorder {
         break
       }
       case 'landed':
-        this.#landings.push(at)
-        this.#close(event.vm, at, 'safe')
+        this.#land(event.vm, at)
         break
       case 'attempt-failed':
         this.#close(event.vm, at, 'failed')
@@ -91,6 +94,11 @@ export class Recorder {
         used,
       })),
     }
+  }
+
+  #land(vm: VmId, at: number): void {
+    this.#landings.push(at)
+    this.#close(vm, at, 'safe')
   }
 
   #close(vm: VmId, at: number, ended: Bar['ended']): void {

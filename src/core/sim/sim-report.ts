@@ -3,12 +3,12 @@ import { bytesToMove } from '../inventory/vm.ts'
 import { efficiency, type Report, reportOf, whole } from '../report/report.ts'
 import { ms } from '../units.ts'
 import { type OracleBound, oracleBound, type OracleQuestion } from './oracle.ts'
-import type { Simulated } from './simulate.ts'
+import { diedAfterwards, type Simulated } from './simulate.ts'
 
 /** The same as of a real evacuation, with bounds for what the paths carried over time instead of what they carried at the alarm. */
-export function simulatedReport({ state }: Simulated, question: OracleQuestion): Report {
-  const report = reportOf(state)
-  const safe = new Set([...state.migrations.in('landed')].map(({ vm }) => vm))
+export function simulatedReport(simulated: Simulated, question: OracleQuestion): Report {
+  const report = reportOf(simulated.state, m => diedAfterwards(simulated, m))
+  const safe = new Set(report.vms.flatMap(({ vm, outcome }) => (outcome === 'safe' ? [vm] : [])))
   const { snapshot } = question
   const those = oracleBound({
     ...question,

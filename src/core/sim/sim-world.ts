@@ -5,7 +5,7 @@
  */
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
-import { bytesToMove, type DirtyModel, type Vm } from '../inventory/vm.ts'
+import { bytesToMove, type DirtyModel, localDiskBytes, type Vm } from '../inventory/vm.ts'
 import type { Tuning } from '../migration/migration.ts'
 import type { Presence } from '../migration/presence.ts'
 import type { StartOptions } from '../migration/start-options.ts'
@@ -26,7 +26,7 @@ import {
 } from './physics/timings.ts'
 import { guestsVary } from './physics/variation.ts'
 import type { Ends, FailsHow, PathChange } from './timeline.ts'
-import { endPass, flowOf, hasEnded, isFlowing, milestoneIn, settle, type Transfer } from './transfer.ts'
+import { endPass, flowOf, hasEnded, isConnected, milestoneIn, settle, type Transfer } from './transfer.ts'
 
 /** What a copy of a VM is to the host that has it. */
 export type Copy = 'running' | 'stopping' | 'left' | 'incoming' | 'ready' | 'split'
@@ -105,7 +105,7 @@ export class SimWorld {
       case 'ready':
         return { state: 'paused', as: 'ready', detail: 'arrived whole' }
       case 'split':
-        return { state: 'split', broken: transfer?.status === 'post-copy-broken' }
+        return { state: 'split', broken: transfer?.status === 'post-copy-broken' || transfer?.status === 'failed' }
       case undefined:
         return { state: 'absent', detail: 'no process' }
     }
@@ -129,7 +129,7 @@ export class SimWorld {
   dirtyRate(vm: VmId, span: number): number | undefined {
     const known = this.#vms.get(vm)
     if (known === undefined || this.runsOn(vm).length === 0 || span <= 0) return undefined
-    const guest = { dirty: this.#dirty.get(vm), used: known.used, diskWrites: 0, throttle: 0 }
+    const guest = { dirty: this.#dirty.get(vm), used: known.used, diskUsed: 0, diskWrites: 0, throttle: 0 }
     return (dirtiedWithin(guest, span) / span) * 1000
   }
 
@@ -172,6 +172,9 @@ export class SimWorld {
     if (this.copyOf(vm, source) !== 'running') throw new SimRefusal('source-refused', `${vm} does not run at ${source}`)
     if (this.#down.get(target) === undefined && this.copyOf(vm, target) !== 'incoming')
       throw new SimRefusal('path-lost', `nobody listens for ${vm} at ${target}`)
+    const running = this.#transfers.get(vm)
+    if (running !== undefined && !hasEnded(running))
+      throw new SimRefusal('source-refused', `${vm} is on its way to ${running.target} already`)
     const now = this.kernel.now
     const known = this.#vms.get(vm)
     const total = known === undefined ? 0 : bytesToMove(known)
@@ -197,6 +200,8 @@ export class SimWorld {
       stoppedAt: undefined,
       downtime: undefined,
       error: undefined,
+      startedAt: now,
+      closing: false,
       settledAt: now,
       milestone: undefined,
       patience: undefined,
@@ -249,6 +254,8 @@ export class SimWorld {
     if (!this.network.connects(transfer.source, transfer.target)) throw new SimRefusal('path-lost', 'the path is cut')
     transfer.status = 'post-copy'
     transfer.silentUntil = this.kernel.now
+    transfer.settledAt = this.kernel.now
+    transfer.closing = false
     this.#flowing.add(transfer)
     this.#changed(transfer)
     this.shareAgain()
@@ -267,7 +274,7 @@ export class SimWorld {
   run(target: HostId, vm: VmId): void {
     this.#insistUp(target)
     const there = this.copyOf(vm, target)
-    if (there === 'running' || there === 'split') return
+    if (there === 'running' || (there === 'split' && this.#transfers.get(vm)?.status !== 'failed')) return
     if (there !== 'ready') throw new SimRefusal('target-refused', `${vm} is not whole at ${target}`)
     this.#set(vm, target, 'running')
   }
@@ -276,14 +283,17 @@ export class SimWorld {
   resume(source: HostId, vm: VmId): void {
     this.#insistUp(source)
     const there = this.copyOf(vm, source)
-    if (there === 'left' || there === 'stopping') this.#set(vm, source, 'running')
+    const transfer = this.#transfers.get(vm)
+    if (there === 'stopping' && transfer !== undefined) this.#break(transfer, 'the source was let go on')
+    else if (there === 'left') this.#set(vm, source, 'running')
   }
 
   /** Ends what is stopped at the source. Idempotent. */
   retire(source: HostId, vm: VmId): void {
     this.#insistUp(source)
-    if (this.copyOf(vm, source) === 'running')
-      throw new SimRefusal('source-refused', `${vm} runs at ${source}; its process is not ended`)
+    const there = this.copyOf(vm, source)
+    if (there !== undefined && there !== 'left')
+      throw new SimRefusal('source-refused', `${vm} is ${there} at ${source}; its process is not ended`)
     this.#set(vm, source, undefined)
   }
 
@@ -330,7 +340,7 @@ export class SimWorld {
 
   cut(ends: Ends): void {
     for (const path of this.network.between(ends)) this.network.cut(path, this.kernel.now)
-    for (const transfer of this.#flowing) this.#waitOrGiveUp(transfer)
+    for (const transfer of this.#transfers.values()) this.#waitOrGiveUp(transfer)
     this.shareAgain()
   }
 
@@ -338,11 +348,11 @@ export class SimWorld {
     const now = this.kernel.now
     for (const path of this.network.between(ends)) {
       if (!path.cut) continue
-      const backoff = Math.min(backoffMost, (now - path.cutAt) * backoffShare)
       this.network.heal(path)
       for (const transfer of this.#transfers.values()) {
         if (hasEnded(transfer) || this.network.pathOf(transfer.source, transfer.target) !== path) continue
-        transfer.silentUntil = now + backoff
+        const silentFor = now - Math.max(path.cutAt, transfer.startedAt)
+        transfer.silentUntil = Math.max(transfer.silentUntil, now + Math.min(backoffMost, silentFor * backoffShare))
         this.kernel.at(transfer.silentUntil, () => {
           if (transfer.status === 'starting') this.#connect(transfer)
           else this.#goOn(transfer)
@@ -354,7 +364,8 @@ export class SimWorld {
 
   /** Every connection of a running migration ends at once, as when a router loses its state. */
   breakConnections(): void {
-    for (const transfer of this.#flowing) this.#break(transfer, 'connection reset')
+    for (const transfer of this.#transfers.values())
+      if (isConnected(transfer)) this.#break(transfer, 'connection reset')
   }
 
   /** Its guests die, and it cannot be reached any more. */
@@ -385,6 +396,7 @@ export class SimWorld {
     return {
       dirty: this.#dirty.get(vm),
       used: known?.used ?? 0,
+      diskUsed: known === undefined ? 0 : localDiskBytes(known),
       diskWrites: known === undefined ? 0 : diskWrites(known),
       throttle,
     }
@@ -440,15 +452,17 @@ export class SimWorld {
   }
 
   #waitOrGiveUp(transfer: Transfer): void {
-    if (!isFlowing(transfer) || this.#reaches(transfer.source, transfer.target)) return
-    this.kernel.cancel(transfer.patience)
+    if (!isConnected(transfer) || this.#reaches(transfer.source, transfer.target)) return
+    // It has waited since the first cut, whatever is cut beside.
+    if (transfer.patience?.cancelled === false) return
     transfer.patience = this.kernel.after(tcpGivesUpAfter, () => this.#break(transfer, 'connection timed out'))
   }
 
   #goOn(transfer: Transfer): void {
-    if (!isFlowing(transfer) || !this.#reaches(transfer.source, transfer.target)) return
+    if (!isConnected(transfer) || !this.#reaches(transfer.source, transfer.target)) return
     this.kernel.cancel(transfer.patience)
-    this.shareAgain()
+    if (transfer.closing) this.#sayLastWord(transfer)
+    else this.shareAgain()
   }
 
   /** Changes of one instant are shared out once. */
@@ -503,15 +517,24 @@ export class SimWorld {
     }
     if (transfer.status !== 'stopping' && transfer.status !== 'post-copy') return
     transfer.remaining = 0
+    transfer.rate = 0
+    transfer.closing = true
+    this.#flowing.delete(transfer)
+    this.#sayLastWord(transfer)
+    this.shareAgain()
+  }
+
+  #sayLastWord(transfer: Transfer): void {
     const rtt = this.network.pathOf(transfer.source, transfer.target)?.rtt ?? 0
     const lasts = transfer.status === 'stopping' ? switchoverTakes + switchoverRoundTrips * rtt : rtt
+    this.kernel.cancel(transfer.milestone)
     transfer.milestone = this.kernel.after(lasts, () => this.#complete(transfer))
   }
 
   #complete(transfer: Transfer): void {
-    if (!isFlowing(transfer)) return
-    // The last word needs a path, as everything before it did.
-    if (!this.#reaches(transfer.source, transfer.target)) return
+    if (!isConnected(transfer)) return
+    // The last word needs a path, as everything before it did; when that is whole again it is said again.
+    if (!this.#reaches(transfer.source, transfer.target) || this.kernel.now < transfer.silentUntil) return
     const wasSplit = transfer.status === 'post-copy'
     transfer.downtime = wasSplit ? switchoverTakes : this.kernel.now - (transfer.stoppedAt ?? this.kernel.now)
     this.#set(transfer.vm, transfer.source, 'left')
@@ -528,6 +551,8 @@ export class SimWorld {
       if (alive) {
         transfer.status = 'post-copy-broken'
         transfer.error = why
+        transfer.rate = 0
+        this.kernel.cancel(transfer.milestone)
         this.#flowing.delete(transfer)
         this.#changed(transfer)
         this.shareAgain()

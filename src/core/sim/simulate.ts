@@ -9,6 +9,7 @@ import { step } from '../control/step.ts'
 import type { SiteId } from '../ids.ts'
 import { type Instant, instant } from '../instant.ts'
 import { hostsOfSite } from '../inventory/snapshot.ts'
+import type { Landed } from '../migration/migration.ts'
 import type { Milliseconds } from '../units.ts'
 import type { Chance } from './chance.ts'
 import { Kernel } from './kernel.ts'
@@ -179,6 +180,12 @@ function happen(world: SimWorld, controller: Controller, what: Happening): void 
     case 'fail':
       return world.failNext(what.vm, what.how, what.times)
   }
+}
+
+/** Its target went down after it had landed there: what the world knows and the controller need not. */
+export function diedAfterwards({ world }: Pick<Simulated, 'world'>, { target }: Landed): string | undefined {
+  const why = world.isDown(target)
+  return why === undefined ? undefined : `${target} went down after it had landed there: ${why}`
 }
 
 /** What a simulation must never end in; an empty list when it did not. The truth of the world against what the controller says. */

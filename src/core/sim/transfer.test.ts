@@ -11,7 +11,7 @@ import {
   endPass,
   flowOf,
   hasEnded,
-  isFlowing,
+  isConnected,
   milestoneIn,
   settle,
   type Transfer,
@@ -46,11 +46,13 @@ const aTransfer = (change: Partial<Transfer> = {}): Transfer => ({
   settledAt: 0,
   milestone: undefined,
   patience: undefined,
+  startedAt: 0,
+  closing: false,
   postCopyAsked: false,
   silentUntil: 0,
   ...change,
 })
-const idle: Guest = { dirty: undefined, used: 100 * mib, diskWrites: 0, throttle: 0 }
+const idle: Guest = { dirty: undefined, used: 100 * mib, diskUsed: 0, diskWrites: 0, throttle: 0 }
 /** Writes so many bytes a second, all of them different. */
 const busy = (rate: number): Guest => ({
   ...idle,
@@ -73,7 +75,7 @@ const near = (a: number | undefined, b: number): void =>
 describe('a transfer', () => {
   test('flows while it is active, stops its guest or is in post-copy; it has ended in three ways', () => {
     assert.deepEqual(
-      statuses.filter(status => isFlowing(aTransfer({ status }))),
+      statuses.filter(status => isConnected(aTransfer({ status }))),
       ['active', 'stopping', 'post-copy'],
     )
     assert.deepEqual(
@@ -118,7 +120,7 @@ describe('settling', () => {
   })
 
   test('what does not flow stays as it is, and the time is not made up for later', () => {
-    for (const status of statuses.filter(each => !isFlowing(aTransfer({ status: each })))) {
+    for (const status of statuses.filter(each => !isConnected(aTransfer({ status: each })))) {
       const transfer = aTransfer({ status })
       settle(transfer, 5_000)
       assert.deepEqual([transfer.remaining, transfer.sent, transfer.settledAt], [100 * mib, 0, 5_000], status)

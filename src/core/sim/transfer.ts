@@ -65,6 +65,9 @@ export interface Transfer {
   stoppedAt: number | undefined
   downtime: number | undefined
   error: string | undefined
+  readonly startedAt: number
+  /** All is sent; the last acknowledgements are awaited, which take none of the path. */
+  closing: boolean
   /** Until when `remaining` and `sent` are true. */
   settledAt: number
   milestone: Alarm | undefined
@@ -76,7 +79,8 @@ export interface Transfer {
   silentUntil: number
 }
 
-export const isFlowing = ({ status }: Transfer): boolean =>
+/** Has a connection that something goes through, or will. */
+export const isConnected = ({ status }: Transfer): boolean =>
   status === 'active' || status === 'stopping' || status === 'post-copy'
 export const hasEnded = ({ status }: Transfer): boolean =>
   status === 'completed' || status === 'failed' || status === 'cancelled'
@@ -97,7 +101,7 @@ export const flowOf = (transfer: Transfer, perFlow: number): Flow => {
 export function settle(transfer: Transfer, now: number): void {
   const span = (now - transfer.settledAt) / 1000
   transfer.settledAt = now
-  if (span <= 0 || transfer.rate <= 0 || !isFlowing(transfer)) return
+  if (span <= 0 || transfer.rate <= 0 || !isConnected(transfer)) return
   const memory = Math.min(transfer.remaining, (transfer.rate * span) / wirePerByte(transfer))
   transfer.remaining -= memory
   transfer.sent += memory * wirePerByte(transfer)

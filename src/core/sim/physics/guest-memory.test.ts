@@ -10,6 +10,7 @@ const mib = 2 ** 20
 const aGuest = (change: Partial<Guest> = {}): Guest => ({
   dirty: { hot: mebibytes(64), period: ms(4_000), cold: bytesPerSecond(mib) },
   used: 256 * mib,
+  diskUsed: 1024 * mib,
   diskWrites: 0,
   throttle: 0,
   ...change,
@@ -25,6 +26,7 @@ const arbGuest: fc.Arbitrary<Guest> = fc.record({
     { nil: undefined },
   ),
   used: fc.integer({ min: 0, max: 4 * 2 ** 30 }),
+  diskUsed: fc.integer({ min: 0, max: 4 * 2 ** 30 }),
   diskWrites: fc.double({ min: 0, max: 1e8, noNaN: true }),
   throttle: fc.constantFrom(0, 0.2, 0.5, 0.99),
 })

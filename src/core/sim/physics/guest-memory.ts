@@ -11,6 +11,8 @@ export interface Guest {
   readonly dirty: DirtyModel | undefined
   /** Memory that is not zero: no more than this can be dirty. @unit bytes */
   readonly used: number
+  /** Bytes of the disks that are copied along: no more than this can be dirty of them. @unit bytes */
+  readonly diskUsed: number
   /** What it writes to disks that are copied along. @unit bytes per second */
   readonly diskWrites: number
   /** Share of its time taken away, 0 … 0.99. */
@@ -18,11 +20,11 @@ export interface Guest {
 }
 
 /** @param span since the pass began @unit ms @returns whole pages @unit bytes */
-export function dirtiedWithin({ dirty, used, diskWrites, throttle }: Guest, span: number): number {
+export function dirtiedWithin({ dirty, used, diskUsed, diskWrites, throttle }: Guest, span: number): number {
   if (span <= 0) return 0
   const awake = span * (1 - throttle)
   const hot = dirty === undefined ? 0 : dirty.hot * Math.min(1, awake / Math.max(1, dirty.period))
   const cold = dirty === undefined ? 0 : (dirty.cold * awake) / 1000
-  const written = Math.min(used, hot + cold) + (diskWrites * awake) / 1000
+  const written = Math.min(used, hot + cold) + Math.min(diskUsed, (diskWrites * awake) / 1000)
   return Math.floor(written / pageSize) * pageSize
 }
