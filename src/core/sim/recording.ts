@@ -49,26 +49,14 @@ export class Recorder {
     // Who is found at its target after a doubt has no fact of landing; its copy at home is ended all the same.
     for (const command of commands)
       if (command.kind === 'retire' && event.kind !== 'landed' && this.#open.has(command.vm)) this.#land(command.vm, at)
-    switch (event.kind) {
-      case 'memory-flowing':
-        this.#close(event.vm, at, 'failed')
-        this.#open.set(event.vm, { from: at, switched: undefined })
-        break
-      case 'guest-stopped':
-      case 'post-copy-began': {
-        const bar = this.#open.get(event.vm)
-        if (bar !== undefined) bar.switched ??= at
-        break
-      }
-      case 'landed':
-        this.#land(event.vm, at)
-        break
-      case 'attempt-failed':
-        this.#close(event.vm, at, 'failed')
-        break
-      default:
-        break
-    }
+    if (event.kind === 'memory-flowing') {
+      this.#close(event.vm, at, 'failed')
+      this.#open.set(event.vm, { from: at, switched: undefined })
+    } else if (event.kind === 'guest-stopped' || event.kind === 'post-copy-began') {
+      const bar = this.#open.get(event.vm)
+      if (bar !== undefined) bar.switched ??= at
+    } else if (event.kind === 'landed') this.#land(event.vm, at)
+    else if (event.kind === 'attempt-failed') this.#close(event.vm, at, 'failed')
   }
 
   onRates(world: SimWorld): void {
