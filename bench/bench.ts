@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { table } from '../src/cli/render/table.ts'
+import { aimd } from './aimd.ts'
 import { controller } from './controller.ts'
 import { fidelity } from './fidelity.ts'
 import { overhead } from './overhead.ts'
@@ -12,7 +13,7 @@ import { qmp } from './qmp.ts'
 import { simulator } from './simulator.ts'
 import type { Bench } from './result.ts'
 
-const benches: Readonly<Record<string, Bench>> = { qmp, controller, overhead, simulator, fidelity }
+const benches: Readonly<Record<string, Bench>> = { qmp, controller, overhead, simulator, fidelity, aimd }
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter(name => benches[name] === undefined)

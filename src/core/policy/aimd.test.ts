@@ -7,7 +7,7 @@ import { vmId } from '../ids.ts'
 import { instant } from '../instant.ts'
 import { defaultVmPolicy, type Vm } from '../inventory/vm.ts'
 import { megabitsPerSecond, ms } from '../units.ts'
-import { aimd, aimdConstants } from './aimd.ts'
+import { aimd } from './aimd.ts'
 import type { Policy, PolicyView } from './policy.ts'
 
 type Timed = readonly [at: number, event: Observed]
@@ -19,6 +19,9 @@ const start = (
 const of = (n: number) => ({ vm: vmId(`vm-${n}`), attempt: 1 })
 const ready = (n: number): Observed => ({ kind: 'target-ready', ...of(n) })
 const tick: Observed = { kind: 'tick' }
+
+/** Whatever serves it best; the rules are the same. */
+const asTold = { every: 5_000, gain: 0.05, cut: 0.5, fall: 0.25, rest: 6 }
 
 /** One VM whose memory flows; the number is the policy's own, whatever there is to move. */
 const flowing: readonly Timed[] = [start(1), [0, ready(1)]]
@@ -45,7 +48,7 @@ function viewAt(at: number, mbits: number): PolicyView {
   }
 }
 /** A look every five seconds at these throughputs (Mbit/s). @returns the number after each */
-function numbers(throughputs: readonly number[], constants = aimdConstants): readonly number[] {
+function numbers(throughputs: readonly number[], constants = asTold): readonly number[] {
   let policy: Policy = aimd(constants)
   return throughputs.map((mbits, n) => {
     policy = policy.decide(viewAt(n * constants.every, mbits)).next

@@ -24,7 +24,7 @@ export interface AimdConstants {
   /** Looks without a change after a cut. */
   readonly rest: number
 }
-export const aimdConstants: AimdConstants = { every: 5_000, gain: 0.05, cut: 0.5, fall: 0.25, rest: 6 }
+export const aimdConstants: AimdConstants = { every: 5_000, gain: 0.1, cut: 0.5, fall: 0.25, rest: 12 }
 
 interface Memory {
   readonly number: number
@@ -35,17 +35,18 @@ interface Memory {
 }
 const fresh: Memory = { number: 1, lookedAt: undefined, throughput: 0, raised: false, rest: 0 }
 
-export const aimd = (constants: AimdConstants = aimdConstants): Policy => policyWith(constants, fresh)
+export const aimd = (constants: AimdConstants = aimdConstants, name = 'aimd'): Policy =>
+  policyWith(name, constants, fresh)
 
-function policyWith(constants: AimdConstants, memory: Memory): Policy {
-  const policy: Policy = { name: 'aimd', slots: memory.number, decide }
+function policyWith(name: string, constants: AimdConstants, memory: Memory): Policy {
+  const policy: Policy = { name, slots: memory.number, decide }
   return policy
 
   function decide(view: PolicyView): Decided {
     const next = look(constants, memory, view)
     return {
       intents: shareBandwidth(view, [...giveUpStalled(view), ...admissions(view, next.number)]),
-      next: next === memory ? policy : policyWith(constants, next),
+      next: next === memory ? policy : policyWith(name, constants, next),
     }
   }
 }

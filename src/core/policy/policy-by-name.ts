@@ -39,6 +39,12 @@ export function policyByName(name: string): Policy {
   if (fixed !== null) return fixedN(name, Number(fixed[1]))
   const peer = Object.hasOwn(peers, name) ? peers[name] : undefined
   if (peer !== undefined) return peer()
+  // EVERY ms, GAIN, CUT, FALL, REST: for those who want to tune it.
+  const tuned = /^aimd:(\d+),(0?\.\d+),(0?\.\d+),(0?\.\d+),(\d+)$/.exec(name)
+  if (tuned !== null) {
+    const [every = 0, gain = 0, cut = 0, fall = 0, rest = 0] = tuned.slice(1).map(Number)
+    return aimd({ every, gain, cut, fall, rest }, name)
+  }
   const workers = /^proxmox:([1-9]\d{0,3})$/.exec(name)
   if (workers !== null) return proxmox(name, Number(workers[1]))
   const hint = name.startsWith('fixed') ? ' (N is a whole number from 1, like fixed:4)' : ''
