@@ -71,9 +71,7 @@ export const simulator: Bench = {
       ]
       onProgress('every folder of scenarios/')
       const folders = readdirSync('scenarios', { withFileTypes: true }).filter(entry => entry.isDirectory())
-      const began = performance.now()
-      for (const { name } of folders) await lifeboat([`scenarios/${name}`, '--check'])
-      const each = performance.now() - began
+      const each = await lifeboat([...folders.map(({ name }) => `scenarios/${name}`), '--check'])
       onProgress(`${manyRuns} runs of 20 VMs`)
       const many = await lifeboat([
         join(root, 'small'),
@@ -99,14 +97,14 @@ export const simulator: Bench = {
             showBytes(fleet.peak),
             '< 10 s, < 1 GiB',
           ],
-          [`${folders.length} scenario folders, a process each`, showTime(each), '', '< 10 s'],
+          [`${folders.length} scenario folders, together`, showTime(each.ms), showBytes(each.peak), '< 10 s'],
           [`${manyRuns} runs of 20 VMs`, showTime(many.ms), showBytes(many.peak), '< 20 s'],
         ],
         figures: {
           largeMs: fleet.ms,
           largePeakBytes: fleet.peak,
           largeMakespanMs: report.summary.makespanMs,
-          foldersMs: each,
+          foldersMs: each.ms,
           folders: folders.length,
           runsMs: many.ms,
           runs: manyRuns,

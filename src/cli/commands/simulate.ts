@@ -6,8 +6,10 @@ import type { Command as Program } from 'commander'
 import { printInventory } from '../../config/inventory-file.ts'
 import { readIfThere, readScenario, type Scenario, scenarioFiles } from '../../config/scenario-folder.ts'
 import { printTimeline } from '../../config/timeline-file.ts'
+import { ConfigError, type Problem } from '../../config/yaml-file.ts'
 import { parseWorldSpec, worldSpecExample } from '../../config/world-spec.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
+import type { Report } from '../../core/report/report.ts'
 import { generateWorld } from '../../core/sim/generate.ts'
 import { sidesOf } from '../../core/sim/rehearse.ts'
 import { vmsOfSite } from '../../core/inventory/snapshot.ts'
@@ -43,6 +45,7 @@ writes the first from your own hosts; an incident of yours is a timeline beside 
   lifeboat simulate scenarios/step-down --policies sequential,fixed:4,aimd,oracle
   lifeboat simulate scenarios/step-down --policy fixed:4 --runs 100     random parts drawn anew: mean and 95 % interval
   lifeboat simulate scenarios/step-down --plot step-down.svg
+  lifeboat simulate scenarios/* --check                                 every folder still decided as it was
   lifeboat simulate my-world --generate '${worldSpecExample}'
 
 Policies: ${[...policyNames, oracleName].join(', ')}.
@@ -55,7 +58,7 @@ export function addSimulate(program: Program): void {
   program
     .command('simulate')
     .summary('rehearse an evacuation in virtual time: what if, and which policy')
-    .argument('<folder>', 'a scenario folder')
+    .argument('<folder...>', 'a scenario folder, or several')
     .option('--policy <name>', 'the policy (default: what policy.yaml says, else the one evacuate uses)')
     .option('--policies <a,b,c>', 'several, side by side', list)
     .addOption(
@@ -71,8 +74,8 @@ export function addSimulate(program: Program): void {
     .option('--generate <json>', 'make the folder from a few numbers first')
     .option('-o, --output <format>', 'text or json (a report; an array of them for several policies or runs)')
     .addHelpText('after', help)
-    .action(async (folder: string, flags: SimulateFlags) => {
-      process.exitCode = await simulateCommand(folder, flags)
+    .action(async (folders: readonly string[], flags: SimulateFlags) => {
+      process.exitCode = await simulateAll(folders, flags)
     })
 }
 
@@ -82,23 +85,67 @@ const list = (text: string): readonly string[] =>
     .map(name => name.trim())
     .filter(name => name !== '')
 
-async function simulateCommand(folder: string, flags: SimulateFlags): Promise<number> {
+/** One after the other; the exit code is that of the worst. */
+async function simulateAll(folders: readonly string[], flags: SimulateFlags): Promise<number> {
   const format = formatOf(flags.output, ['text', 'json'])
   if (flags.policy !== undefined && flags.policies !== undefined)
     throw usageError('--policy and --policies: one of them')
+  const [folder = ''] = folders
+  if (folders.length > 1 && (flags.log === true || flags.plot !== undefined || flags.generate !== undefined))
+    throw usageError('--log, --plot and --generate are for one folder')
   if (flags.generate !== undefined) generateFolder(folder, flags.generate)
-  const scenario = readScenario(folder)
+  // All mistakes of all folders before the first is run.
+  const scenarios = readAll(folders)
+  const stop = new AbortController()
+  const onInterrupt = (): void => stop.abort()
+  process.once('SIGINT', onInterrupt)
+  try {
+    const reports: Report[] = []
+    let worst: number = exitCode.asAsked
+    for (const { place, scenario } of scenarios) {
+      if (stop.signal.aborted) break
+      const all = await simulated(scenario, flags, stop.signal)
+      reports.push(...all.map(({ report }) => report))
+      if (scenarios.length > 1 && format === 'text' && flags.check !== true && flags.accept !== true) out(`\n${place}`)
+      worst = Math.max(worst, present(place, scenario, flags, format === 'json', all, stop.signal.aborted))
+    }
+    const one = scenarios.length === 1 && flags.policies === undefined && flags.runs === 1
+    if (format === 'json' && flags.log !== true) outJson(one ? reports[0] : reports)
+    return worst
+  } finally {
+    process.removeListener('SIGINT', onInterrupt)
+  }
+}
+
+interface Placed {
+  readonly place: string
+  readonly scenario: Scenario
+}
+
+function readAll(folders: readonly string[]): readonly Placed[] {
+  const problems: Problem[] = []
+  const read = folders.flatMap((place): Placed[] => {
+    try {
+      return [{ place, scenario: readScenario(place) }]
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      problems.push(...error.problems)
+      return []
+    }
+  })
+  if (problems.length > 0) throw new ConfigError(problems)
+  return read
+}
+
+async function simulated(scenario: Scenario, flags: SimulateFlags, signal: AbortSignal): Promise<readonly Rehearsed[]> {
   const policies = policiesOf(flags, scenario)
   const wantsLog = flags.log === true || flags.accept === true || flags.check === true
   if (wantsLog && (policies.length > 1 || policies[0] === oracleName))
     throw usageError('--log, --accept and --check are for one policy, which decides something')
   const { limits } = scenario.policy
-  const stop = new AbortController()
-  const onInterrupt = (): void => stop.abort()
-  process.once('SIGINT', onInterrupt)
   const progress = progressLine()
   try {
-    const all = await rehearseRivals({
+    return await rehearseRivals({
       scenario,
       policies,
       limits: {
@@ -108,14 +155,11 @@ async function simulateCommand(folder: string, flags: SimulateFlags): Promise<nu
       seeds: Array.from({ length: flags.runs }, (_, n) => flags.seed + n),
       wantsLog,
       wantsCurves: flags.plot !== undefined,
-      signal: stop.signal,
+      signal,
       onProgress: progress.show,
     })
-    progress.end()
-    return present(folder, scenario, flags, format === 'json', all, stop.signal.aborted)
   } finally {
     progress.end()
-    process.removeListener('SIGINT', onInterrupt)
   }
 }
 
@@ -134,14 +178,11 @@ function present(
   all: readonly Rehearsed[],
   interrupted: boolean,
 ): number {
-  const reports = all.map(({ report }) => report)
   const log = all.find(each => each.log !== undefined)?.log
   const verdict = flags.check === true && log !== undefined ? compare(folder, log) : undefined
   if (flags.log === true) outLines(log ?? [])
-  else if (json)
-    outJson(reports.length === 1 && flags.policies === undefined && flags.runs === 1 ? reports[0] : reports)
-  else if (verdict !== undefined) out(verdict.text)
-  else if (flags.accept !== true || flags.plot !== undefined) outLines(textOf(scenario, flags, all))
+  else if (!json && verdict !== undefined) out(verdict.text)
+  else if (!json && (flags.accept !== true || flags.plot !== undefined)) outLines(textOf(scenario, flags, all))
   if (flags.accept === true && log !== undefined && !interrupted) accept(folder, log)
   if (flags.plot !== undefined && all.length > 0) writePlot(flags.plot, scenario, flags, all)
   for (const { policy, seed, cutShort } of all)

@@ -28,8 +28,12 @@ export class MigrationTable {
   readonly chunks: readonly Chunk[]
   readonly places: ReadonlyMap<VmId, number>
 
-  private constructor(chunks: readonly Chunk[], places: ReadonlyMap<VmId, number>) {
+  /** Of all chunks together. */
+  readonly #totals: Chunk['counts']
+
+  private constructor(chunks: readonly Chunk[], places: ReadonlyMap<VmId, number>, totals: Chunk['counts']) {
     this.chunks = chunks
+    this.#totals = totals
     this.places = places
     this.size = places.size
   }
@@ -43,7 +47,7 @@ export class MigrationTable {
       const items = migrations.slice(at, at + chunkSize)
       chunks.push({ items, counts: countOf(items), retiring: items.filter(isRetiring).length })
     }
-    return new MigrationTable(chunks, places)
+    return new MigrationTable(chunks, places, countOf(migrations))
   }
 
   get(vm: VmId): Migration | undefined {
@@ -59,30 +63,30 @@ export class MigrationTable {
     if (place === undefined || chunk === undefined) throw new Error(`${next.vm} is not part of this evacuation`)
     const before = chunk.items[place % chunkSize]
     const items = chunk.items.with(place % chunkSize, next)
-    const counts =
-      before?.phase === next.phase || before === undefined
-        ? chunk.counts
-        : {
-            ...chunk.counts,
-            [before.phase]: chunk.counts[before.phase] - 1,
-            [next.phase]: chunk.counts[next.phase] + 1,
-          }
+    const moved = (counts: Chunk['counts']): Chunk['counts'] =>
+      before === undefined || before.phase === next.phase
+        ? counts
+        : { ...counts, [before.phase]: counts[before.phase] - 1, [next.phase]: counts[next.phase] + 1 }
+    const counts = moved(chunk.counts)
     const retiring = chunk.retiring + Number(isRetiring(next)) - Number(isRetiring(before))
-    return new MigrationTable(this.chunks.with(at, { items, counts, retiring }), this.places)
+    return new MigrationTable(this.chunks.with(at, { items, counts, retiring }), this.places, moved(this.#totals))
   }
 
   /** How many are in one of these phases. */
   count(...of: readonly Phase[]): number {
     let total = 0
-    for (const { counts } of this.chunks) for (const phase of of) total += counts[phase]
+    for (const phase of of) total += this.#totals[phase]
     return total
   }
 
-  /** Those in one of these phases, in order; no chunk is looked through further than its last. */
+  /** Those in one of these phases, in order; nothing is looked through further than its last. */
   *in<P extends Phase>(...of: readonly P[]): Generator<Extract<Migration, { phase: P }>> {
+    let all = this.count(...of)
     for (const { items, counts } of this.chunks) {
+      if (all === 0) return
       let left = 0
       for (const phase of of) left += counts[phase]
+      all -= left
       for (const m of items) {
         if (left === 0) break
         if (!isIn(m, of)) continue
