@@ -17,7 +17,7 @@ import {
   QmpStateError,
   QmpTooManyPending,
 } from './errors.ts'
-import type { QmpEvent } from './event-buffer.ts'
+import type { QmpEvent } from './event.ts'
 import { ignoreReply } from './replies/ignore-reply.ts'
 import { parseQueryStatus } from './replies/query-status.ts'
 import { type Asked, type Caller, eventFrame, frame, greeting, startMonitor } from './scripted-monitor.ts'

@@ -21,7 +21,8 @@ import {
   QmpStateError,
   QmpTooManyPending,
 } from './errors.ts'
-import { EventBuffer, type QmpEvents } from './event-buffer.ts'
+import { EventBuffer } from '../time/event-buffer.ts'
+import type { QmpEvent, QmpEvents } from './event.ts'
 import { FrameReader } from './frame-reader.ts'
 import { type Message, parseMessage } from './message.ts'
 import { parseGreeting, type QmpVersion } from './replies/greeting.ts'
@@ -90,7 +91,7 @@ export class QmpClient {
   readonly #options: QmpOptions
   readonly #frames: FrameReader
   readonly #pending = new Map<number, Pending>()
-  readonly #readers = new Set<EventBuffer>()
+  readonly #readers = new Set<EventBuffer<QmpEvent>>()
   readonly #stats = { lateReplies: 0, unknownReplies: 0, droppedEvents: 0 }
   /** Ids whose caller does not wait any more, and whose reply did not come yet. */
   readonly #givenUp = new Set<number>()
@@ -248,7 +249,7 @@ export class QmpClient {
    */
   events(signal: AbortSignal): QmpEvents {
     if (this.#runstate !== 'running') throw new QmpStateError('events', this.#runstate)
-    const buffer = new EventBuffer(this.#options.maxEvents ?? 1024, signal, closed => {
+    const buffer = new EventBuffer<QmpEvent>(this.#options.maxEvents ?? 1024, signal, closed => {
       this.#readers.delete(closed)
       this.#stats.droppedEvents += closed.dropped
     })

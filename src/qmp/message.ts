@@ -1,6 +1,6 @@
 /** The four kinds of frame a monitor sends, told apart. Hand-written: this is the hot path, and only the envelope is looked at here. */
 import { QmpProtocolError } from './errors.ts'
-import type { QmpEvent } from './event-buffer.ts'
+import type { QmpEvent } from './event.ts'
 
 export type Message =
   | { readonly kind: 'greeting'; readonly qmp: Readonly<Record<string, unknown>> }

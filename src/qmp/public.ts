@@ -12,7 +12,7 @@ export {
   QmpStateError,
   QmpTooManyPending,
 } from './errors.ts'
-export type { QmpEvent, QmpEvents } from './event-buffer.ts'
+export type { QmpEvent, QmpEvents } from './event.ts'
 export { type QmpVersion } from './replies/greeting.ts'
 export { ignoreReply } from './replies/ignore-reply.ts'
 export { parseQueryCommands } from './replies/query-commands.ts'

@@ -2,11 +2,15 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { runs } from '../../test/arbitraries.ts'
-import { EventBuffer, type QmpEvent } from './event-buffer.ts'
+import { EventBuffer } from './event-buffer.ts'
 
-const numbered = (n: number): QmpEvent => ({ name: `E${n}`, data: {}, at: { seconds: n, microseconds: 0 } })
-const upTo = (n: number): readonly QmpEvent[] => Array.from({ length: n }, (_, k) => numbered(k))
-async function rest(buffer: AsyncIterable<QmpEvent>): Promise<readonly string[]> {
+interface Numbered {
+  readonly name: string
+}
+
+const numbered = (n: number): Numbered => ({ name: `E${n}` })
+const upTo = (n: number): readonly Numbered[] => Array.from({ length: n }, (_, k) => numbered(k))
+async function rest(buffer: AsyncIterable<Numbered>): Promise<readonly string[]> {
   const names: string[] = []
   for await (const { name } of buffer) names.push(name)
   return names
@@ -15,7 +19,7 @@ const names = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from }, (_, k) => `E${from + k}`)
 const open = (limit: number, signal: AbortSignal = new AbortController().signal) => {
   let closed = 0
-  const buffer = new EventBuffer(limit, signal, () => void (closed += 1))
+  const buffer = new EventBuffer<Numbered>(limit, signal, () => void (closed += 1))
   return { buffer, closed: () => closed }
 }
 

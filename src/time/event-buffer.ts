@@ -1,28 +1,20 @@
 /** Events for one reader: a bounded ring. A slow reader loses the oldest, and the loss is counted; it never delays a reply. */
 
-/** @see https://www.qemu.org/docs/master/interop/qmp-spec.html#asynchronous-events */
-export interface QmpEvent {
-  readonly name: string
-  readonly data: Readonly<Record<string, unknown>>
-  /** The host's clock when QEMU sent it. @unit seconds and microseconds since the epoch */
-  readonly at: { readonly seconds: number; readonly microseconds: number }
-}
-
-export interface QmpEvents extends AsyncIterable<QmpEvent> {
+export interface BufferedEvents<E> extends AsyncIterable<E> {
   /** Events this reader lost because it was too slow. */
   readonly dropped: number
 }
 
-export class EventBuffer implements QmpEvents {
+export class EventBuffer<E> implements BufferedEvents<E> {
   readonly #limit: number
   readonly #signal: AbortSignal
-  readonly #onClose: (buffer: EventBuffer) => void
-  #waiting: QmpEvent[] = []
+  readonly #onClose: (buffer: EventBuffer<E>) => void
+  #waiting: E[] = []
   #wake: (() => void) | undefined
   #ended = false
   dropped = 0
 
-  constructor(limit: number, signal: AbortSignal, onClose: (buffer: EventBuffer) => void) {
+  constructor(limit: number, signal: AbortSignal, onClose: (buffer: EventBuffer<E>) => void) {
     this.#limit = limit
     this.#signal = signal
     this.#onClose = onClose
@@ -32,7 +24,7 @@ export class EventBuffer implements QmpEvents {
 
   readonly #onAbort = (): void => this.end()
 
-  push(event: QmpEvent): void {
+  push(event: E): void {
     if (this.#ended) return
     if (this.#waiting.length >= this.#limit) {
       this.#waiting.shift()
@@ -51,7 +43,7 @@ export class EventBuffer implements QmpEvents {
     this.#wake?.()
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<QmpEvent> {
+  async *[Symbol.asyncIterator](): AsyncIterator<E> {
     try {
       for (;;) {
         const event = this.#waiting.shift()
