@@ -87,7 +87,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   if (flags.resume === true) return resumeEvacuation(fleet, site, format)
   const question = questionOf(fleet, site, flags.to)
   const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
-  const { slots } = policyByName(policy)
+  const { slots, order = 'inventory' } = policyByName(policy)
   const limits = limitsOf(fleet, flags)
   const signal = AbortSignal.timeout(120_000)
 
@@ -101,6 +101,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       ...question,
       policy,
       slots: Math.min(slots, limits.maxParallel ?? slots),
+      order,
       bandwidth: limits.bandwidth,
     })
     const broken = checkPlan({ snapshot, ...question }, plan)

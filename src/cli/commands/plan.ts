@@ -28,11 +28,18 @@ export function addPlan(program: Program): void {
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {
         const question = questionOf(fleet, site, flags.to)
         const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
-        const { slots } = policyByName(policy)
+        const { slots, order = 'inventory' } = policyByName(policy)
         const { snapshot } = await snapshotOf(fleet, AbortSignal.timeout(60_000))
         for (const { host, why } of snapshot.unreachable)
           err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
-        const plan = planEvacuation({ snapshot, ...question, policy, slots, bandwidth: fleet.config.policy.bandwidth })
+        const plan = planEvacuation({
+          snapshot,
+          ...question,
+          policy,
+          slots,
+          order,
+          bandwidth: fleet.config.policy.bandwidth,
+        })
         if (format === 'json') outJson(plan)
         else outLines(planLines(plan, snapshot, planBounds(snapshot, question, plan)))
         return plan.unplaced.some(({ failure }) => failure.code === 'no-target')

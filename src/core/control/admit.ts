@@ -24,6 +24,7 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
     admitting: admitting(state),
     migrations,
     vmOf: id => vmOf(state, id),
+    plannedTo: id => state.planned.get(id),
   })
   let decision: Decision = { state: next === state.policy ? state : { ...state, policy: next }, commands: [] }
   for (const intent of intents) {

@@ -74,6 +74,10 @@ export const refuse = (vm: Vm, host: Host, view: PlacementView): Refusal | undef
   return undefined
 }
 
+/** Every host that would do, of the sites that were chosen. */
+export const acceptable = (vm: Vm, view: PlacementView): readonly Host[] =>
+  view.snapshot.hosts.filter(host => view.targets.includes(host.site) && refuse(vm, host, view) === undefined)
+
 /**
  * The host with the most memory left after the move, or `preferred` if that one accepts.
  * Hosts of sites that are not among the targets are not asked, so that reasons speak of real candidates only.

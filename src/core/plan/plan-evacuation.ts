@@ -1,11 +1,12 @@
-/** The plan of a policy that has a fixed number of slots: order of the inventory, emptiest host first, times from what paths are known to carry. */
+/** The plan: in the policy's order, each VM to the host that the policy's way of spreading finds, times from what paths are known to carry. */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId } from '../ids.ts'
-import { pathBetween, type Snapshot, vmsOfSite } from '../inventory/snapshot.ts'
+import { type Host, hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite } from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
-import { openLedger, reserve } from './ledger.ts'
-import { place } from './placement.ts'
+import { freeMemory, type Ledger, openLedger, reserve } from './ledger.ts'
+import { inOrder, type Order } from './order.ts'
+import { acceptable, place } from './placement.ts'
 import type { Plan, PlannedMove, Unplaced } from './plan.ts'
 
 export interface PlanRequest {
@@ -18,23 +19,30 @@ export interface PlanRequest {
   readonly bandwidth: BytesPerSecond | undefined
   /** @default hypervisors that copy no disks */
   readonly copiesDisks?: boolean
+  /** @default as the inventory has them */
+  readonly order?: Order
 }
 
 export function planEvacuation(request: PlanRequest): Plan {
-  const { snapshot, endangered, targets, copiesDisks = false } = request
+  const { snapshot, endangered, targets, copiesDisks = false, order = 'inventory' } = request
   let ledger = openLedger(snapshot)
   const placed: { readonly vm: Vm; readonly target: HostId }[] = []
   const unplaced: Unplaced[] = []
   const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
-  for (const vm of endangered.flatMap(site => vmsOfSite(snapshot, site))) {
+  const ways = new Ways(request)
+  const all = endangered.flatMap(site => vmsOfSite(snapshot, site))
+  for (const vm of inOrder(all, order, each => ways.best(each.host))) {
     const detail = mayNotMove(vm)
     if (detail !== undefined) {
       unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail } })
       continue
     }
-    const placement = place(vm, { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks }, undefined)
+    const view = { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks }
+    const wished = order === 'inventory' ? undefined : ways.soonest(vm, acceptable(vm, view), ledger)
+    const placement = place(vm, view, wished)
     if (placement.placed) {
       ledger = reserve(ledger, placement.host, vm.memory)
+      ways.load(vm, placement.host)
       placed.push({ vm, target: placement.host })
     } else {
       unplaced.push({ vm: vm.id, failure: { code: 'no-target', refusals: placement.refusals } })
@@ -70,4 +78,49 @@ function shareOfPath(request: PlanRequest, from: HostId, to: HostId, slots: numb
   const bound = request.bandwidth
   if (free === undefined) return bound === undefined ? undefined : bound / slots
   return Math.min(free, bound ?? free) / slots
+}
+
+/** What each path has been given to carry so far, so that no way out is crowded while another is empty. */
+class Ways {
+  readonly #request: PlanRequest
+  readonly #busy = new Map<Path, number>()
+  readonly #best = new Map<HostId, number>()
+
+  constructor(request: PlanRequest) {
+    this.#request = request
+  }
+
+  /** The most that a VM of this host could get. @unit bytes per second */
+  best(from: HostId): number {
+    const known = this.#best.get(from)
+    if (known !== undefined) return known
+    const { snapshot, targets } = this.#request
+    const paths = targets.flatMap(site => hostsOfSite(snapshot, site).map(to => pathBetween(snapshot, from, to.id)))
+    const rates = paths.map(path => path?.capacity ?? Number.POSITIVE_INFINITY)
+    const most = rates.length === 0 ? Number.POSITIVE_INFINITY : rates.reduce((a, b) => Math.max(a, b))
+    this.#best.set(from, most)
+    return most
+  }
+
+  /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. */
+  soonest(vm: Vm, hosts: readonly Host[], ledger: Ledger): HostId | undefined {
+    let found: { readonly host: HostId; readonly at: number; readonly free: number } | undefined
+    for (const { id } of hosts) {
+      const at = this.#doneAt(vm, id)
+      const free = freeMemory(ledger, id)
+      if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host: id, at, free }
+    }
+    return found?.host
+  }
+
+  load(vm: Vm, to: HostId): void {
+    const path = pathBetween(this.#request.snapshot, vm.host, to)
+    if (path !== undefined) this.#busy.set(path, this.#doneAt(vm, to))
+  }
+
+  #doneAt(vm: Vm, to: HostId): number {
+    const path = pathBetween(this.#request.snapshot, vm.host, to)
+    if (path?.capacity === undefined) return 0
+    return (this.#busy.get(path) ?? 0) + bytesToMove(vm) / path.capacity
+  }
 }

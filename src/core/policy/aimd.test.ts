@@ -43,6 +43,7 @@ function viewAt(at: number, mbits: number): PolicyView {
     targets: started.targets,
     limits: started.limits,
     admitting: true,
+    plannedTo: () => undefined,
     migrations,
     vmOf,
   }

@@ -34,6 +34,7 @@ const viewOf = (state: Evacuation, now: Instant, limits = state.started.limits):
   targets: state.started.targets,
   limits,
   admitting: admitting(state),
+  plannedTo: () => undefined,
   migrations: state.migrations,
   vmOf: id => {
     const vm = state.vms.get(id)

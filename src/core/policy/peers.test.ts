@@ -98,6 +98,7 @@ const viewWith = ({ started, migrations, vms }: Evacuation, now: Instant, admits
   targets: started.targets,
   limits: started.limits,
   admitting: admits,
+  plannedTo: () => undefined,
   migrations,
   vmOf: id => {
     const vm = vms.get(id)

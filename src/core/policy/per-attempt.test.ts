@@ -23,6 +23,7 @@ const viewOf = ({ started, migrations }: Evacuation): PolicyView => ({
   targets: started.targets,
   limits: started.limits,
   admitting: true,
+  plannedTo: () => undefined,
   migrations,
   vmOf: () => assert.fail('nobody asks'),
 })

@@ -1,5 +1,6 @@
 /** The list of policies, and how an operator names one. */
 import { aimd } from './aimd.ts'
+import { finishFirst } from './finish-first.ts'
 import { fixedN } from './fixed-n.ts'
 import { kubevirt } from './kubevirt.ts'
 import { nova } from './nova.ts'
@@ -8,6 +9,7 @@ import type { Policy } from './policy.ts'
 import { defaultWorkers, proxmox } from './proxmox.ts'
 
 export const policyNames = [
+  'finish-first',
   'sequential',
   'fixed:N',
   'all-at-once',
@@ -24,6 +26,7 @@ export class UnknownPolicy extends Error {
 }
 
 const peers: Readonly<Record<string, () => Policy>> = {
+  'finish-first': finishFirst,
   aimd: () => aimd(),
   kubevirt,
   nova,

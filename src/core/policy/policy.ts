@@ -7,6 +7,7 @@
 import type { Instant } from '../instant.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
+import type { Order } from '../plan/order.ts'
 import type { Vm } from '../inventory/vm.ts'
 import type { MigrationTable } from '../control/migration-table.ts'
 import type { Tuning } from '../migration/migration.ts'
@@ -24,6 +25,8 @@ export interface PolicyView {
   /** In the plan's order. */
   readonly migrations: MigrationTable
   readonly vmOf: (id: VmId) => Vm
+  /** Where the plan wants it to go. */
+  readonly plannedTo: (id: VmId) => HostId | undefined
 }
 
 export interface Candidate {
@@ -59,5 +62,7 @@ export interface Policy {
   readonly name: string
   /** Migrations at one time, for the plan's forecast. */
   readonly slots: number
+  /** In which order the plan has them. @default as the inventory */
+  readonly order?: Order
   decide(view: PolicyView): Decided
 }

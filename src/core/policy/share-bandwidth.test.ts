@@ -18,6 +18,7 @@ const viewOf = ({ started, migrations, vms }: Evacuation, bandwidth: number | un
   targets: started.targets,
   limits: { maxParallel: undefined, bandwidth: bandwidth === undefined ? undefined : bytesPerSecond(bandwidth) },
   admitting: true,
+  plannedTo: () => undefined,
   migrations,
   vmOf: id => {
     const vm = vms.get(id)

@@ -20,6 +20,7 @@ const viewOf = ({ started, migrations, vms }: Evacuation, now: Instant): PolicyV
   targets: started.targets,
   limits: started.limits,
   admitting: true,
+  plannedTo: () => undefined,
   migrations,
   vmOf: id => {
     const vm = vms.get(id)

@@ -46,8 +46,8 @@ export function beginRehearsal(rehearsal: Rehearsal): SimulationRun {
   const { snapshot, policy, limits, seed, watch } = rehearsal
   const sides = sidesOf(snapshot)
   const { bandwidth } = limits
-  const { slots } = policyByName(policy)
-  const plan = planEvacuation({ snapshot, ...sides, policy, slots, bandwidth, copiesDisks: true })
+  const { slots, order = 'inventory' } = policyByName(policy)
+  const plan = planEvacuation({ snapshot, ...sides, policy, slots, bandwidth, copiesDisks: true, order })
   const started: Started = {
     kind: 'evacuation-started',
     id: evacuationId(`sim-${seed}`),
