@@ -15,7 +15,7 @@ import type { PostCopy, PreCopy, Switchover, Tuning } from '../migration/migrati
 import type { StartOptions } from '../migration/start-options.ts'
 import { type Crossing, crossings, pathKey, Pool } from '../control/water-filling.ts'
 import { observe, type PathEstimate, unobserved } from '../forecast/path-capacity.ts'
-import { bytesPerSecond, showBytes, showRate } from '../units.ts'
+import { bytesPerSecond, ms, showBytes, showRate } from '../units.ts'
 import type { Candidate, Decided, Intent, Policy, PolicyView } from './policy.ts'
 
 /** A VM starts when it gets at least this share of what it could get alone. */
@@ -26,6 +26,13 @@ const idleWorthUsing = 0.1
 const floor = 64 * 1024
 /** Rates are changed in flight only for more than this. */
 const worthAdjusting = 0.1
+/**
+ * While a guest stands still for its last part, the next has this share of the path, so that the path does not wait for handshakes.
+ * The hypervisor is told to stop a guest with so much less to send: its owner's limit holds all the same.
+ */
+const warmShare = 0.5
+/** A guest that writes more than this share of what is sent needs its whole downtime to converge, and the whole path for it. */
+const busyGuest = 0.1
 /** Two looks at a path are this far apart. @unit ms */
 const looksEvery = 1_000
 /** A target takes this long to be made ready (engine: a process start and its monitor). @unit ms */
@@ -126,6 +133,10 @@ class Lanes {
     return this.#pool.take(this.crossed(from, to), most)
   }
 
+  narrowest(from: HostId, to: HostId): number {
+    return this.crossed(from, to).reduce((least, { capacity }) => Math.min(least, capacity), Number.POSITIVE_INFINITY)
+  }
+
   /** What it can use, alone, with so many streams. */
   most(from: HostId, to: HostId, streams: number): number {
     const path = pathOf(this.#view, from, to)
@@ -144,7 +155,7 @@ function intentsFor(view: PolicyView, memory: Memory): Intent[] {
   const lanes = new Lanes(view, memory)
   const intents: Intent[] = []
   /** Paths on which a guest stands still: nobody may slow it, and the next may warm up. */
-  const standing = new Set<Path | undefined>()
+  const standing = new Map<Path | undefined, number>()
   const warm = new Set<Path | undefined>()
   let flowing = 0
   const tend = (m: Flowing): void => {
@@ -154,15 +165,17 @@ function intentsFor(view: PolicyView, memory: Memory): Intent[] {
     if (m.phase === 'switchover') return
     if (m.phase === 'pre-copy' && m.cancelling !== undefined) return
     const free = taken.first && !lanes.mustShare(m.source, m.target)
-    const rate = free || !Number.isFinite(taken.rate) ? undefined : Math.max(floor, taken.rate)
-    if (rate === floor) warm.add(pathOf(view, m.source, m.target))
+    const waits = waitingRate(lanes, m, standing.get(pathOf(view, m.source, m.target)) ?? 0)
+    const rate = free || !Number.isFinite(taken.rate) ? undefined : Math.max(waits, taken.rate)
+    if (rate === waits) warm.add(pathOf(view, m.source, m.target))
     const adjusted = adjustment(m, rate)
     if (adjusted !== undefined) intents.push(adjusted)
     if (m.phase === 'pre-copy') intents.push(...ladder(view, m, free))
   }
   for (const m of migrations.in('switchover')) {
     if (m.finishing) continue
-    standing.add(pathOf(view, m.source, m.target))
+    const path = pathOf(view, m.source, m.target)
+    standing.set(path, m.tuning.downtimeLimit < view.vmOf(m.vm).policy.maxDowntime ? warmShare : 0)
     tend(m)
   }
   for (const m of migrations.in('post-copy')) tend(m)
@@ -181,20 +194,35 @@ function intentsFor(view: PolicyView, memory: Memory): Intent[] {
     lanes.take(m.source, m.target, lanes.most(m.source, m.target, streams))
     if (!idle) warm.add(path)
     const free = offered.first && !lanes.mustShare(m.source, m.target)
-    const rate = free || !Number.isFinite(offered.rate) ? undefined : bytesPerSecond(Math.max(floor, offered.rate))
-    intents.push({
-      kind: 'start',
-      vm: m.vm,
-      tuning: { rate, downtimeLimit: view.vmOf(m.vm).policy.maxDowntime },
-    })
+    const waits = waitingRate(lanes, m, standing.get(path) ?? 0)
+    const rate = free || !Number.isFinite(offered.rate) ? undefined : bytesPerSecond(Math.max(waits, offered.rate))
+    intents.push({ kind: 'start', vm: m.vm, tuning: { rate, downtimeLimit: firstDowntime(view.vmOf(m.vm), lanes, m) } })
   }
   if (view.admitting) intents.push(...preparations(view, lanes))
   return intents
 }
 
+interface Way {
+  readonly source: HostId
+  readonly target: HostId
+}
+
+/** What one that has to wait may send meanwhile. @unit bytes per second */
+function waitingRate(lanes: Lanes, { source, target }: Way, share: number): number {
+  const narrowest = lanes.narrowest(source, target)
+  return Number.isFinite(narrowest) ? Math.max(floor, narrowest * share) : floor
+}
+
+/** Less than its owner allows, where the next may warm up beside it. */
+function firstDowntime(vm: Vm, lanes: Lanes, { source, target }: Way): Tuning['downtimeLimit'] {
+  const { maxDowntime } = vm.policy
+  const writes = vm.dirty === undefined ? 0 : vm.dirty.cold + vm.dirty.hot / Math.max(0.001, vm.dirty.period / 1000)
+  return writes > lanes.narrowest(source, target) * busyGuest ? maxDowntime : ms(maxDowntime * warmShare)
+}
+
 /** Of what its narrowest crossing has, the part that is idle. */
 function idleShare(lanes: Lanes, from: HostId, to: HostId, rate: number): number {
-  const narrowest = lanes.crossed(from, to).reduce((least, { capacity }) => Math.min(least, capacity), Infinity)
+  const narrowest = lanes.narrowest(from, to)
   return Number.isFinite(narrowest) && narrowest > 0 ? rate / narrowest : 0
 }
 
