@@ -1,9 +1,13 @@
+import type { Fraction } from '../units.ts'
+
 /** What must be chosen before memory flows, because no hypervisor can change it afterwards. */
 export interface StartOptions {
   /** Parallel connections; 1 is the plain stream. */
   readonly channels: number
   readonly compression: 'none' | 'zlib' | 'zstd'
   readonly autoConverge: boolean
+  /** How auto-converge slows a guest: at first by so much, then by so much more each time. @default the hypervisor's own (QEMU: 20 %, 10 %) */
+  readonly throttle?: { readonly initial: Fraction; readonly step: Fraction } | undefined
   /** Post-copy must be allowed from the beginning, or it cannot be started later. */
   readonly postCopy: boolean
 }

@@ -24,14 +24,34 @@ export interface PlanRequest {
 }
 
 export function planEvacuation(request: PlanRequest): Plan {
-  const { snapshot, endangered, targets, copiesDisks = false, order = 'inventory' } = request
-  let ledger = openLedger(snapshot)
-  const placed: { readonly vm: Vm; readonly target: HostId }[] = []
-  const unplaced: Unplaced[] = []
-  const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
+  const { snapshot, endangered, order = 'inventory' } = request
   const ways = new Ways(request)
   const all = endangered.flatMap(site => vmsOfSite(snapshot, site))
-  for (const vm of inOrder(all, order, each => ways.best(each.host))) {
+  const inTurn = inOrder(all, order, vm => ways.best(vm.host))
+  const first = assign(request, inTurn)
+  const { unplaced } = first
+  const placed = order === 'inventory' ? first.placed : balanced(request, first)
+  return { policy: request.policy, moves: schedule(request, placed), unplaced }
+}
+
+interface Placed {
+  readonly vm: Vm
+  readonly target: HostId
+}
+interface Assignment {
+  readonly placed: readonly Placed[]
+  readonly unplaced: readonly Unplaced[]
+}
+
+/** Each in turn to a host that will do. Who is first has the choice. */
+function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
+  const { snapshot, endangered, targets, copiesDisks = false, order = 'inventory' } = request
+  const ways = new Ways(request)
+  let ledger = openLedger(snapshot)
+  const placed: Placed[] = []
+  const unplaced: Unplaced[] = []
+  const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
+  for (const vm of vms) {
     const detail = mayNotMove(vm)
     if (detail !== undefined) {
       unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail } })
@@ -48,14 +68,23 @@ export function planEvacuation(request: PlanRequest): Plan {
       unplaced.push({ vm: vm.id, failure: { code: 'no-target', refusals: placement.refusals } })
     }
   }
-  return { policy: request.policy, moves: schedule(request, placed), unplaced }
+  return { placed, unplaced }
+}
+
+/**
+ * The same VMs in the same order, to hosts by which all ways out end at about the same time: dealt out from the largest to the smallest
+ * (Graham's rule). Only where that finds a place for each of them.
+ */
+function balanced(request: PlanRequest, { placed }: Assignment): readonly Placed[] {
+  const largestFirst = placed.map(({ vm }) => vm).sort((a, b) => bytesToMove(b) - bytesToMove(a))
+  const dealt = assign(request, largestFirst)
+  if (dealt.placed.length < placed.length) return placed
+  const target = new Map(dealt.placed.map(each => [each.vm, each.target]))
+  return placed.map(each => ({ ...each, target: target.get(each.vm) ?? each.target }))
 }
 
 /** List scheduling: each VM takes the slot that is free first, and its share of the path. */
-function schedule(
-  request: PlanRequest,
-  placed: readonly { readonly vm: Vm; readonly target: HostId }[],
-): PlannedMove[] {
+function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[] {
   const slots = Math.min(request.slots, Math.max(1, placed.length))
   const freeAt = Array.from({ length: slots }, () => 0)
   return placed.map(({ vm, target }) => {

@@ -15,7 +15,7 @@ import type { PostCopy, PreCopy, Switchover, Tuning } from '../migration/migrati
 import type { StartOptions } from '../migration/start-options.ts'
 import { type Crossing, crossings, pathKey, Pool } from '../control/water-filling.ts'
 import { observe, type PathEstimate, unobserved } from '../forecast/path-capacity.ts'
-import { bytesPerSecond, ms, showBytes, showRate } from '../units.ts'
+import { bytesPerSecond, fraction, ms, showBytes, showRate } from '../units.ts'
 import type { Candidate, Decided, Intent, Policy, PolicyView } from './policy.ts'
 
 /** A VM starts when it gets at least this share of what it could get alone. */
@@ -33,6 +33,11 @@ const worthAdjusting = 0.1
 const warmShare = 0.5
 /** A guest that writes more than this share of what is sent needs its whole downtime to converge, and the whole path for it. */
 const busyGuest = 0.1
+/** A guest that writes more than this share of its rate will be throttled: to this share, and in such steps. */
+const outruns = 0.5
+const leavesTo = 0.4
+const throttleMost = 0.95
+const throttleStep = fraction(0.2)
 /** Two looks at a path are this far apart. @unit ms */
 const looksEvery = 1_000
 /** A target takes this long to be made ready (engine: a process start and its monitor). @unit ms */
@@ -216,8 +221,7 @@ function waitingRate(lanes: Lanes, { source, target }: Way, share: number): numb
 /** Less than its owner allows, where the next may warm up beside it. */
 function firstDowntime(vm: Vm, lanes: Lanes, { source, target }: Way): Tuning['downtimeLimit'] {
   const { maxDowntime } = vm.policy
-  const writes = vm.dirty === undefined ? 0 : vm.dirty.cold + vm.dirty.hot / Math.max(0.001, vm.dirty.period / 1000)
-  return writes > lanes.narrowest(source, target) * busyGuest ? maxDowntime : ms(maxDowntime * warmShare)
+  return writesOf(vm) > lanes.narrowest(source, target) * busyGuest ? maxDowntime : ms(maxDowntime * warmShare)
 }
 
 /** Of what its narrowest crossing has, the part that is idle. */
@@ -259,18 +263,33 @@ function ladder(view: PolicyView, m: PreCopy, free: boolean): Intent[] {
 /** Post-copy and multifd do not go together (QEMU 7.2), and post-copy has to be chosen at the start. */
 const streamsOf = (vm: Vm): number => (vm.policy.allow.includes('post-copy') ? 1 : channels)
 
-const optionsFor = (vm: Vm): StartOptions => ({
-  channels: streamsOf(vm),
-  compression: 'none',
-  autoConverge: !vm.policy.allow.includes('post-copy'),
-  postCopy: vm.policy.allow.includes('post-copy'),
-})
+/** @param rate what it will get, infinite where that is not known @unit bytes per second */
+function optionsFor(vm: Vm, rate: number): StartOptions {
+  const postCopy = vm.policy.allow.includes('post-copy')
+  return {
+    channels: streamsOf(vm),
+    compression: 'none',
+    autoConverge: !postCopy,
+    postCopy,
+    throttle: throttleFor(vm, rate),
+  }
+}
+
+/** A guest that is known to outrun its path is slowed at once to where it converges, not in ten steps of a round each. */
+function throttleFor(vm: Vm, rate: number): StartOptions['throttle'] {
+  const writes = writesOf(vm)
+  if (!Number.isFinite(rate) || writes <= rate * outruns) return undefined
+  return { initial: fraction(Math.min(throttleMost, 1 - (rate * leavesTo) / writes)), step: throttleStep }
+}
+
+const writesOf = ({ dirty }: Vm): number =>
+  dirty === undefined ? 0 : dirty.cold + dirty.hot / Math.max(0.001, dirty.period / 1000)
 
 /** So many are made ready that the path never waits for a process to start, and no more: they hold memory. */
 function preparations(view: PolicyView, lanes: Lanes): Intent[] {
   const { migrations } = view
   if (migrations.count('queued') === 0) return []
-  const candidates = [...waiting(view)]
+  const candidates = [...waiting(view, lanes)]
   const preparing = migrations.count('preparing')
   /** On each path: how long the path is busy with what is ready or being made ready. */
   const busy = new Map<string, number>()
@@ -316,11 +335,14 @@ function expected(
   return Number.isFinite(rate) && rate > 0 ? (vm.used / rate) * 1000 : prepareTakes
 }
 
-function* waiting({ migrations, vmOf, now }: PolicyView): Generator<Candidate> {
+function* waiting(view: PolicyView, lanes: Lanes): Generator<Candidate> {
+  const { migrations, vmOf, now } = view
   let looked = 0
-  for (const { vm, notBefore } of migrations.in('queued')) {
+  for (const { vm: id, source, notBefore } of migrations.in('queued')) {
     if (notBefore !== undefined && notBefore > now) continue
     if ((looked += 1) > lookahead) return
-    yield { vm, options: optionsFor(vmOf(vm)) }
+    const [vm, to] = [vmOf(id), view.plannedTo(id)]
+    const rate = to === undefined ? Number.POSITIVE_INFINITY : lanes.narrowest(source, to)
+    yield { vm: id, options: optionsFor(vm, rate) }
   }
 }

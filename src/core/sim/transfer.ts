@@ -147,5 +147,6 @@ function throttleIfOutrun(transfer: Transfer, dirtied: number): void {
   transfer.outrun += 1
   if (transfer.outrun < passesToThrottle) return
   transfer.outrun = 0
-  transfer.throttle = transfer.throttle === 0 ? throttleFirst : Math.min(throttleMost, transfer.throttle + throttleStep)
+  const { initial = throttleFirst, step = throttleStep } = transfer.options.throttle ?? {}
+  transfer.throttle = transfer.throttle === 0 ? initial : Math.min(throttleMost, transfer.throttle + step)
 }

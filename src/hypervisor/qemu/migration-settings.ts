@@ -18,10 +18,20 @@ export const capabilitiesOf = (options: StartOptions) => ({
   ],
 })
 
-export const startParametersOf = (options: StartOptions) =>
-  options.channels > 1 || options.compression !== 'none'
+export const startParametersOf = (options: StartOptions) => ({
+  ...(options.channels > 1 || options.compression !== 'none'
     ? { 'multifd-channels': options.channels, 'multifd-compression': options.compression }
-    : {}
+    : {}),
+  ...(options.autoConverge && options.throttle !== undefined
+    ? {
+        'cpu-throttle-initial': percent(options.throttle.initial),
+        'cpu-throttle-increment': percent(options.throttle.step),
+      }
+    : {}),
+})
+
+/** QEMU takes whole per cent from 1 to 99. */
+const percent = (share: number): number => Math.min(99, Math.max(1, Math.round(share * 100)))
 
 /** Once in post-copy QEMU heeds a limit of its own, of which 0 is none (qapi, `max-postcopy-bandwidth`). */
 function ratesOf(rate: Adjustment['rate']) {
@@ -35,7 +45,5 @@ export const parametersOf = (to: Adjustment) => ({
   ...(to.downtimeLimit === undefined
     ? {}
     : { 'downtime-limit': Math.min(longestDowntime, Math.round(to.downtimeLimit)) }),
-  ...(to.throttle === undefined
-    ? {}
-    : { 'max-cpu-throttle': Math.min(99, Math.max(1, Math.round(to.throttle * 100))) }),
+  ...(to.throttle === undefined ? {} : { 'max-cpu-throttle': percent(to.throttle) }),
 })
