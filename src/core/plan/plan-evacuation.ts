@@ -1,12 +1,12 @@
 /** The plan: in the policy's order, each VM to the host that the policy's way of spreading finds, times from what paths are known to carry. */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId } from '../ids.ts'
-import { type Host, hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite } from '../inventory/snapshot.ts'
+import { hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite } from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
-import { type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
-import { freeMemory, type Ledger, openLedger, reserve } from './ledger.ts'
+import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
+import { freeMemory, openLedger, reserve } from './ledger.ts'
 import { inOrder, type Order } from './order.ts'
-import { acceptable, place } from './placement.ts'
+import { acceptable, place, type PlacementView } from './placement.ts'
 import type { Plan, PlannedMove, Unplaced } from './plan.ts'
 
 export interface PlanRequest {
@@ -58,7 +58,7 @@ function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
       continue
     }
     const view = { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks }
-    const wished = order === 'inventory' ? undefined : ways.soonest(vm, acceptable(vm, view), ledger)
+    const wished = order === 'inventory' ? undefined : ways.soonest(vm, view)
     const placement = place(vm, view, wished)
     if (placement.placed) {
       ledger = reserve(ledger, placement.host, vm.memory)
@@ -109,11 +109,17 @@ function shareOfPath(request: PlanRequest, from: HostId, to: HostId, slots: numb
   return Math.min(free, bound ?? free) / slots
 }
 
+interface Open {
+  readonly host: HostId
+  readonly path: Path | undefined
+}
+
 /** What each path has been given to carry so far, so that no way out is crowded while another is empty. */
 class Ways {
   readonly #request: PlanRequest
   readonly #busy = new Map<Path, number>()
   readonly #best = new Map<HostId, number>()
+  readonly #open = new Map<string, readonly Open[]>()
 
   constructor(request: PlanRequest) {
     this.#request = request
@@ -132,23 +138,36 @@ class Ways {
   }
 
   /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. */
-  soonest(vm: Vm, hosts: readonly Host[], ledger: Ledger): HostId | undefined {
+  soonest(vm: Vm, view: PlacementView): HostId | undefined {
     let found: { readonly host: HostId; readonly at: number; readonly free: number } | undefined
-    for (const { id } of hosts) {
-      const at = this.#doneAt(vm, id)
-      const free = freeMemory(ledger, id)
-      if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host: id, at, free }
+    for (const { host, path } of this.#openTo(vm, view)) {
+      const free = freeMemory(view.ledger, host)
+      if (vm.memory > free) continue
+      const at = this.#doneBy(vm, path)
+      if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host, at, free }
     }
     return found?.host
   }
 
-  load(vm: Vm, to: HostId): void {
-    const path = pathBetween(this.#request.snapshot, vm.host, to)
-    if (path !== undefined) this.#busy.set(path, this.#doneAt(vm, to))
+  /** What refuses a VM for other reasons than memory is the same for all that are alike: asked once. */
+  #openTo(vm: Vm, view: PlacementView): readonly Open[] {
+    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)}`
+    const known = this.#open.get(key)
+    if (known !== undefined) return known
+    const open = acceptable({ ...vm, memory: bytes(0) }, view).map(({ id }) => ({
+      host: id,
+      path: pathBetween(this.#request.snapshot, vm.host, id),
+    }))
+    this.#open.set(key, open)
+    return open
   }
 
-  #doneAt(vm: Vm, to: HostId): number {
+  load(vm: Vm, to: HostId): void {
     const path = pathBetween(this.#request.snapshot, vm.host, to)
+    if (path !== undefined) this.#busy.set(path, this.#doneBy(vm, path))
+  }
+
+  #doneBy(vm: Vm, path: Path | undefined): number {
     if (path?.capacity === undefined) return 0
     return (this.#busy.get(path) ?? 0) + bytesToMove(vm) / path.capacity
   }

@@ -7,23 +7,21 @@
  * have what is left, and wait near the floor where nothing is. A VM starts when it would get a fair part of what it could use: where a
  * card or a single stream is the limit that is several at once, else one, and one more that is warm when the first stands still.
  */
-import type { HostId, VmId } from '../ids.ts'
-import { between } from '../instant.ts'
-import { pathBetween, type Path } from '../inventory/snapshot.ts'
-import type { Vm } from '../inventory/vm.ts'
-import type { PostCopy, PreCopy, Switchover, Tuning } from '../migration/migration.ts'
-import type { StartOptions } from '../migration/start-options.ts'
-import { type Crossing, crossings, pathKey, Pool } from '../control/water-filling.ts'
 import { observe, type PathEstimate, unobserved } from '../forecast/path-capacity.ts'
+import { between } from '../instant.ts'
+import { type Path, pathBetween } from '../inventory/snapshot.ts'
+import { bytesToMove, type Vm } from '../inventory/vm.ts'
+import type { PostCopy, PreCopy, Preparing, Switchover, Tuning } from '../migration/migration.ts'
+import type { StartOptions } from '../migration/start-options.ts'
+import { pathKey } from '../control/water-filling.ts'
 import { bytesPerSecond, fraction, ms, showBytes, showRate } from '../units.ts'
+import { type Estimates, floor, type Lane, Lanes } from './lanes.ts'
 import type { Candidate, Decided, Intent, Policy, PolicyView } from './policy.ts'
 
 /** A VM starts when it gets at least this share of what it could get alone. */
 const worthStarting = 0.25
 /** … or when at least this share of its path lies idle: what is not used is lost. */
 const idleWorthUsing = 0.1
-/** What a migration that has to wait may send: its connection lives. @unit bytes per second */
-const floor = 64 * 1024
 /** Rates are changed in flight only for more than this. */
 const worthAdjusting = 0.1
 /**
@@ -40,6 +38,8 @@ const throttleMost = 0.95
 const throttleStep = fraction(0.2)
 /** Two looks at a path are this far apart. @unit ms */
 const looksEvery = 1_000
+/** Rates are averages: a flow's own is true after so long. @unit ms */
+const averageAfter = 3_000
 /** A target takes this long to be made ready (engine: a process start and its monitor). @unit ms */
 const prepareTakes = 1_000
 const aheadLeast = 2
@@ -57,12 +57,11 @@ const throttledOut = 0.95
 const timesOverThrottled = 10
 
 interface Memory {
-  readonly paths: ReadonlyMap<string, PathEstimate>
+  readonly paths: Estimates
   readonly lookedAt: number
 }
-const fresh: Memory = { paths: new Map(), lookedAt: Number.NEGATIVE_INFINITY }
 
-export const finishFirst = (): Policy => policyWith(fresh)
+export const finishFirst = (): Policy => policyWith({ paths: new Map(), lookedAt: Number.NEGATIVE_INFINITY })
 
 function policyWith(memory: Memory): Policy {
   const policy: Policy = { name: 'finish-first', slots: 1, order: 'value-per-time', decide }
@@ -70,31 +69,26 @@ function policyWith(memory: Memory): Policy {
 
   function decide(view: PolicyView): Decided {
     const next = look(memory, view)
-    return { intents: intentsFor(view, next), next: next === memory ? policy : policyWith(next) }
+    return { intents: intentsFor(view, next.paths), next: next === memory ? policy : policyWith(next) }
   }
 }
 
-type Flowing = PreCopy | PostCopy | Switchover
-
-const pathOf = ({ snapshot }: PolicyView, from: HostId, to: HostId): Path | undefined => pathBetween(snapshot, from, to)
-
 /** Takes in what goes through each path. */
-function look(memory: Memory, view: PolicyView): Memory {
-  const { migrations, now } = view
+function look(memory: Memory, { snapshot, migrations, now }: PolicyView): Memory {
   if (now - memory.lookedAt < looksEvery) return memory
   const through = new Map<Path, { goodput: number; greedy: boolean }>()
   for (const m of migrations.in('pre-copy', 'post-copy', 'switchover')) {
-    const path = pathOf(view, m.source, m.target)
+    const path = pathBetween(snapshot, m.source, m.target)
     if (path === undefined) continue
     const seen = through.get(path) ?? { goodput: 0, greedy: false }
     through.set(path, seen)
     seen.goodput += m.progress?.rate ?? 0
     // The first seconds of a flow are in nobody's average yet.
-    if (m.phase === 'pre-copy' && m.tuning.rate === undefined && between(m.startedAt, now) >= 3 * looksEvery)
+    if (m.phase === 'pre-copy' && m.tuning.rate === undefined && between(m.startedAt, now) >= averageAfter)
       seen.greedy = true
   }
-  if (through.size === 0 && memory.paths.size === 0) return memory
-  const paths = new Map(memory.paths)
+  if (through.size === 0) return memory
+  const paths = new Map<string, PathEstimate>(memory.paths)
   for (const [path, { goodput, greedy }] of through) {
     const before = paths.get(pathKey(path)) ?? unobserved(path.capacity)
     paths.set(pathKey(path), observe(before, { at: now, goodput, greedy }))
@@ -102,145 +96,107 @@ function look(memory: Memory, view: PolicyView): Memory {
   return { paths, lookedAt: now }
 }
 
-/** What a path has for us: what it carries, less what is other people's. */
-const estimateOf =
-  ({ paths }: Memory) =>
-  (path: Path): number => {
-    const capacity = paths.get(pathKey(path))?.capacity ?? path.capacity ?? Number.POSITIVE_INFINITY
-    return Math.max(floor, capacity - (path.background ?? 0))
-  }
+type Flowing = PreCopy | PostCopy | Switchover
 
-class Lanes {
+/** One look at everything, in order of priority. */
+class Turn {
   readonly #view: PolicyView
-  readonly #memory: Memory
-  readonly #pool: Pool
-  readonly #known = new Map<string, readonly Crossing[]>()
+  readonly #lanes: Lanes
+  readonly intents: Intent[] = []
+  /** Lanes on which a guest stands still, with the share that the next may have meanwhile. */
+  readonly #standing = new Map<string, number>()
+  /** Lanes on which one waits already. */
+  readonly #warm = new Set<string>()
+  #flowing = 0
 
-  constructor(view: PolicyView, memory: Memory) {
+  constructor(view: PolicyView, lanes: Lanes) {
     this.#view = view
-    this.#memory = memory
-    this.#pool = new Pool(view.limits.bandwidth)
+    this.#lanes = lanes
   }
 
-  crossed(from: HostId, to: HostId): readonly Crossing[] {
-    const key = `${from} ${to}`
-    const known = this.#known.get(key)
-    if (known !== undefined) return known
-    const found = crossings(this.#view.snapshot, from, to, estimateOf(this.#memory))
-    this.#known.set(key, found)
-    return found
+  /** Stands still for its last part: nobody may slow it. */
+  stands(m: Switchover): void {
+    if (m.finishing) return
+    const lane = this.#lanes.lane(m.source, m.target)
+    const early = m.tuning.downtimeLimit < this.#view.vmOf(m.vm).policy.maxDowntime
+    this.#standing.set(lane.key, early ? warmShare : 0)
+    this.#take(m, lane)
   }
 
-  offer(from: HostId, to: HostId, most: number) {
-    return this.#pool.offer(this.crossed(from, to), most)
-  }
-  take(from: HostId, to: HostId, most: number) {
-    return this.#pool.take(this.crossed(from, to), most)
-  }
-
-  narrowest(from: HostId, to: HostId): number {
-    return this.crossed(from, to).reduce((least, { capacity }) => Math.min(least, capacity), Number.POSITIVE_INFINITY)
-  }
-
-  /** What it can use, alone, with so many streams. */
-  most(from: HostId, to: HostId, streams: number): number {
-    const path = pathOf(this.#view, from, to)
-    const one = path?.perFlow ?? Number.POSITIVE_INFINITY
-    return one * Math.max(1, streams)
-  }
-
-  /** Of a path that has other people on it, even the first keeps off their share. */
-  mustShare(from: HostId, to: HostId): boolean {
-    return (pathOf(this.#view, from, to)?.background ?? 0) > 0 || this.#view.limits.bandwidth !== undefined
-  }
-}
-
-function intentsFor(view: PolicyView, memory: Memory): Intent[] {
-  const { migrations } = view
-  const lanes = new Lanes(view, memory)
-  const intents: Intent[] = []
-  /** Paths on which a guest stands still: nobody may slow it, and the next may warm up. */
-  const standing = new Map<Path | undefined, number>()
-  const warm = new Set<Path | undefined>()
-  let flowing = 0
-  const tend = (m: Flowing): void => {
-    flowing += 1
-    const vm = view.vmOf(m.vm)
-    const taken = lanes.take(m.source, m.target, lanes.most(m.source, m.target, streamsOf(vm)))
-    if (m.phase === 'switchover') return
+  flows(m: PreCopy | PostCopy): void {
+    const lane = this.#lanes.lane(m.source, m.target)
+    const taken = this.#take(m, lane)
     if (m.phase === 'pre-copy' && m.cancelling !== undefined) return
-    const free = taken.first && !lanes.mustShare(m.source, m.target)
-    const waits = waitingRate(lanes, m, standing.get(pathOf(view, m.source, m.target)) ?? 0)
+    const free = this.#lanes.isFree(lane, taken)
+    const waits = this.#waitingRate(lane)
     const rate = free || !Number.isFinite(taken.rate) ? undefined : Math.max(waits, taken.rate)
-    if (rate === waits) warm.add(pathOf(view, m.source, m.target))
+    if (rate === waits) this.#warm.add(lane.key)
     const adjusted = adjustment(m, rate)
-    if (adjusted !== undefined) intents.push(adjusted)
-    if (m.phase === 'pre-copy') intents.push(...ladder(view, m, free))
+    if (adjusted !== undefined) this.intents.push(adjusted)
+    if (m.phase === 'pre-copy') this.intents.push(...ladder(this.#view, m, free))
   }
-  for (const m of migrations.in('switchover')) {
-    if (m.finishing) continue
-    const path = pathOf(view, m.source, m.target)
-    standing.set(path, m.tuning.downtimeLimit < view.vmOf(m.vm).policy.maxDowntime ? warmShare : 0)
-    tend(m)
-  }
-  for (const m of migrations.in('post-copy')) tend(m)
-  for (const m of migrations.in('pre-copy')) tend(m)
 
-  const slots = view.limits.maxParallel ?? Number.POSITIVE_INFINITY
-  for (const m of migrations.in('preparing')) {
-    if (!m.ready || !view.admitting || flowing >= slots) continue
-    const path = pathOf(view, m.source, m.target)
-    const streams = m.options.channels
-    const offered = lanes.offer(m.source, m.target, lanes.most(m.source, m.target, streams))
-    const idle = offered.share >= worthStarting || idleShare(lanes, m.source, m.target, offered.rate) >= idleWorthUsing
-    const warmsUp = standing.has(path) && !warm.has(path)
-    if (!idle && !warmsUp) continue
-    flowing += 1
-    lanes.take(m.source, m.target, lanes.most(m.source, m.target, streams))
-    if (!idle) warm.add(path)
-    const free = offered.first && !lanes.mustShare(m.source, m.target)
-    const waits = waitingRate(lanes, m, standing.get(path) ?? 0)
-    const rate = free || !Number.isFinite(offered.rate) ? undefined : bytesPerSecond(Math.max(waits, offered.rate))
-    intents.push({ kind: 'start', vm: m.vm, tuning: { rate, downtimeLimit: firstDowntime(view.vmOf(m.vm), lanes, m) } })
+  #take(m: Flowing, lane: Lane) {
+    this.#flowing += 1
+    return this.#lanes.take(lane, streamsOf(this.#view.vmOf(m.vm)))
   }
-  if (view.admitting) intents.push(...preparations(view, lanes))
-  return intents
+
+  /** Starts if it gets a fair part, or if what is idle is worth it, or to be warm when a guest stands still. */
+  isReady(m: Preparing): void {
+    const { limits } = this.#view
+    if (this.#flowing >= (limits.maxParallel ?? Number.POSITIVE_INFINITY)) return
+    const lane = this.#lanes.lane(m.source, m.target)
+    const offered = this.#lanes.offer(lane, m.options.channels)
+    const idle = Number.isFinite(lane.narrowest) && lane.narrowest > 0 ? offered.rate / lane.narrowest : 0
+    const fair = offered.share >= worthStarting || idle >= idleWorthUsing
+    if (!fair && (!this.#standing.has(lane.key) || this.#warm.has(lane.key))) return
+    this.#flowing += 1
+    this.#lanes.take(lane, m.options.channels)
+    if (!fair) this.#warm.add(lane.key)
+    const free = this.#lanes.isFree(lane, offered)
+    const rate =
+      free || !Number.isFinite(offered.rate)
+        ? undefined
+        : bytesPerSecond(Math.max(this.#waitingRate(lane), offered.rate))
+    const downtimeLimit = firstDowntime(this.#view.vmOf(m.vm), lane)
+    this.intents.push({ kind: 'start', vm: m.vm, tuning: { rate, downtimeLimit } })
+  }
+
+  /** What one that has to wait may send meanwhile. @unit bytes per second */
+  #waitingRate({ key, narrowest }: Lane): number {
+    const share = this.#standing.get(key) ?? 0
+    return Number.isFinite(narrowest) ? Math.max(floor, narrowest * share) : floor
+  }
 }
 
-interface Way {
-  readonly source: HostId
-  readonly target: HostId
-}
-
-/** What one that has to wait may send meanwhile. @unit bytes per second */
-function waitingRate(lanes: Lanes, { source, target }: Way, share: number): number {
-  const narrowest = lanes.narrowest(source, target)
-  return Number.isFinite(narrowest) ? Math.max(floor, narrowest * share) : floor
+function intentsFor(view: PolicyView, estimates: Estimates): Intent[] {
+  const { migrations } = view
+  const lanes = new Lanes(view.snapshot, estimates, view.limits.bandwidth)
+  const turn = new Turn(view, lanes)
+  for (const m of migrations.in('switchover')) turn.stands(m)
+  for (const m of migrations.in('post-copy')) turn.flows(m)
+  for (const m of migrations.in('pre-copy')) turn.flows(m)
+  if (!view.admitting) return turn.intents
+  for (const m of migrations.in('preparing')) if (m.ready) turn.isReady(m)
+  return [...turn.intents, ...preparations(view, lanes)]
 }
 
 /** Less than its owner allows, where the next may warm up beside it. */
-function firstDowntime(vm: Vm, lanes: Lanes, { source, target }: Way): Tuning['downtimeLimit'] {
+function firstDowntime(vm: Vm, { narrowest }: Lane): Tuning['downtimeLimit'] {
   const { maxDowntime } = vm.policy
-  return writesOf(vm) > lanes.narrowest(source, target) * busyGuest ? maxDowntime : ms(maxDowntime * warmShare)
-}
-
-/** Of what its narrowest crossing has, the part that is idle. */
-function idleShare(lanes: Lanes, from: HostId, to: HostId, rate: number): number {
-  const narrowest = lanes.narrowest(from, to)
-  return Number.isFinite(narrowest) && narrowest > 0 ? rate / narrowest : 0
+  return writesOf(vm) > narrowest * busyGuest ? maxDowntime : ms(maxDowntime * warmShare)
 }
 
 function adjustment(m: PreCopy | PostCopy, rate: number | undefined): Intent | undefined {
   const before = m.tuning.rate
-  if (
+  const same =
     rate === undefined ? before === undefined : before !== undefined && Math.abs(before - rate) <= rate * worthAdjusting
-  )
-    return undefined
+  if (same) return undefined
   const tuning: Tuning = { ...m.tuning, rate: rate === undefined ? undefined : bytesPerSecond(rate) }
   const why =
     rate === undefined
       ? 'first on its path'
-      : rate === floor
+      : rate <= floor
         ? 'waits for those before it'
         : 'what those before it leave'
   return { kind: 'adjust', vm: m.vm, tuning, why }
@@ -250,12 +206,11 @@ function adjustment(m: PreCopy | PostCopy, rate: number | undefined): Intent | u
 function ladder(view: PolicyView, m: PreCopy, free: boolean): Intent[] {
   const { progress } = m
   if (progress === undefined || m.switching || !free) return []
-  const vm = view.vmOf(m.vm)
   const times = progress.sent / Math.max(1, progress.total)
   const losing = progress.dirtyRate !== undefined && progress.dirtyRate >= progress.rate * outrun
   if (!losing || times < timesOver) return []
   const why = `does not converge: ${showBytes(progress.sent)} sent for ${showBytes(progress.total)}, dirties ${showRate(progress.dirtyRate ?? 0)} against ${showRate(progress.rate)}`
-  if (vm.policy.allow.includes('post-copy')) return [{ kind: 'post-copy', vm: m.vm, why }]
+  if (view.vmOf(m.vm).policy.allow.includes('post-copy')) return [{ kind: 'post-copy', vm: m.vm, why }]
   const hopeless = progress.throttle >= throttledOut && times >= timesOverThrottled
   return hopeless ? [{ kind: 'cancel', vm: m.vm, why, again: false }] : []
 }
@@ -289,60 +244,38 @@ const writesOf = ({ dirty }: Vm): number =>
 function preparations(view: PolicyView, lanes: Lanes): Intent[] {
   const { migrations } = view
   if (migrations.count('queued') === 0) return []
-  const candidates = [...waiting(view, lanes)]
-  const preparing = migrations.count('preparing')
-  /** On each path: how long the path is busy with what is ready or being made ready. */
-  const busy = new Map<string, number>()
-  const count = new Map<string, number>()
-  const wayOf = (from: HostId, to: HostId | undefined): string =>
-    `${from} ${to === undefined ? '' : siteless(view, from, to)}`
+  /** On each lane: how many are ready or being made ready, and how long they will keep it busy. @unit ms */
+  const ahead = new Map<string, { count: number; busy: number }>()
+  const add = (key: string, busy: number): void => {
+    const there = ahead.get(key)
+    if (there === undefined) ahead.set(key, { count: 1, busy })
+    else {
+      there.count += 1
+      there.busy += busy
+    }
+  }
   for (const m of migrations.in('preparing')) {
-    const way = wayOf(m.source, m.target)
-    busy.set(way, (busy.get(way) ?? 0) + expected(view, lanes, m))
-    count.set(way, (count.get(way) ?? 0) + 1)
+    const lane = lanes.lane(m.source, m.target)
+    add(lane.key, keepsBusy(view.vmOf(m.vm), lane))
   }
   const chosen: Candidate[] = []
-  for (const candidate of candidates) {
-    const m = migrations.get(candidate.vm)
-    if (m === undefined) continue
-    const to = view.plannedTo(candidate.vm)
-    const way = wayOf(m.source, to)
-    const there = count.get(way) ?? 0
-    if (there >= aheadMost || (there >= aheadLeast && (busy.get(way) ?? 0) >= prepareTakes)) continue
-    if (preparing + chosen.length >= aheadMost * 4) break
-    count.set(way, there + 1)
-    busy.set(way, (busy.get(way) ?? 0) + expected(view, lanes, { ...m, target: to }))
-    chosen.push(candidate)
+  let looked = 0
+  for (const { vm: id, source, notBefore } of migrations.in('queued')) {
+    if (notBefore !== undefined && notBefore > view.now) continue
+    if ((looked += 1) > lookahead) break
+    const to = view.plannedTo(id)
+    const lane = to === undefined ? undefined : lanes.lane(source, to)
+    const key = lane?.key ?? source
+    const there = ahead.get(key)
+    if (there !== undefined && (there.count >= aheadMost || (there.count >= aheadLeast && there.busy >= prepareTakes)))
+      continue
+    const vm = view.vmOf(id)
+    add(key, lane === undefined ? prepareTakes : keepsBusy(vm, lane))
+    chosen.push({ vm: id, options: optionsFor(vm, lane?.narrowest ?? Number.POSITIVE_INFINITY) })
   }
   return chosen.length === 0 ? [] : [{ kind: 'prepare', candidates: chosen, atMost: chosen.length }]
 }
 
-/** Names the way by what is shared on it: the path where there is one, else the host. */
-const siteless = (view: PolicyView, from: HostId, to: HostId): string => {
-  const path = pathOf(view, from, to)
-  return path === undefined ? to : pathKey(path)
-}
-
-/** How long it will keep its path busy. @unit ms */
-function expected(
-  view: PolicyView,
-  lanes: Lanes,
-  m: { readonly vm: VmId; readonly source: HostId; readonly target?: HostId | undefined },
-): number {
-  if (m.target === undefined) return prepareTakes
-  const vm = view.vmOf(m.vm)
-  const rate = lanes.crossed(m.source, m.target).reduce((least, { capacity }) => Math.min(least, capacity), Infinity)
-  return Number.isFinite(rate) && rate > 0 ? (vm.used / rate) * 1000 : prepareTakes
-}
-
-function* waiting(view: PolicyView, lanes: Lanes): Generator<Candidate> {
-  const { migrations, vmOf, now } = view
-  let looked = 0
-  for (const { vm: id, source, notBefore } of migrations.in('queued')) {
-    if (notBefore !== undefined && notBefore > now) continue
-    if ((looked += 1) > lookahead) return
-    const [vm, to] = [vmOf(id), view.plannedTo(id)]
-    const rate = to === undefined ? Number.POSITIVE_INFINITY : lanes.narrowest(source, to)
-    yield { vm: id, options: optionsFor(vm, rate) }
-  }
-}
+/** @unit ms */
+const keepsBusy = (vm: Vm, { narrowest }: Lane): number =>
+  Number.isFinite(narrowest) && narrowest > 0 ? (bytesToMove(vm) / narrowest) * 1000 : prepareTakes
