@@ -2,6 +2,7 @@
 import type { HostId } from '../ids.ts'
 import { pathBetween, type Path, type Snapshot } from '../inventory/snapshot.ts'
 import type { PathEstimate } from '../forecast/path-capacity.ts'
+import { lossLimit } from '../forecast/tcp.ts'
 import { type Crossing, crossings, pathKey, Pool, type Taken } from '../control/water-filling.ts'
 
 /** What a migration that has to wait may send: its connection lives. @unit bytes per second */
@@ -21,6 +22,10 @@ export interface Lane {
   /** Names what is shared on it. */
   readonly key: string
 }
+
+/** What is known to bound one stream: what the inventory says, and what loss does over that round trip. */
+const streamLimit = ({ perFlow, rtt, loss }: Path): number =>
+  Math.min(perFlow ?? Number.POSITIVE_INFINITY, lossLimit(rtt ?? 0, loss ?? 0))
 
 /** Lanes are the same for as long as the estimates are. */
 const known = new WeakMap<Estimates, Map<HostId, Map<HostId, Lane>>>()
@@ -71,7 +76,7 @@ export class Lanes {
       path,
       crossed,
       narrowest: crossed.reduce((least, { capacity }) => Math.min(least, capacity), Number.POSITIVE_INFINITY),
-      perStream: path?.perFlow ?? Number.POSITIVE_INFINITY,
+      perStream: path === undefined ? Number.POSITIVE_INFINITY : streamLimit(path),
       shared: (path?.background ?? 0) > 0,
       key: path === undefined ? `${from} ${to}` : pathKey(path),
     }

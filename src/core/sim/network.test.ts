@@ -6,7 +6,7 @@ import { hostId, siteId } from '../ids.ts'
 import { findSite, type Snapshot } from '../inventory/snapshot.ts'
 import { bytesPerSecond, fraction, ms } from '../units.ts'
 import { infinite, SimNetwork, type SimPath } from './network.ts'
-import { lossLimit } from './physics/tcp.ts'
+import { lossLimit } from '../forecast/tcp.ts'
 import { backgroundStreams } from './physics/timings.ts'
 
 const [a, b] = [siteId('a'), siteId('b')]

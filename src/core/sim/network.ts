@@ -4,7 +4,7 @@
  */
 import type { HostId, SiteId } from '../ids.ts'
 import { findHost, findSite, pathBetween, type Path, type Snapshot } from '../inventory/snapshot.ts'
-import { lossLimit } from './physics/tcp.ts'
+import { lossLimit } from '../forecast/tcp.ts'
 import { backgroundStreams } from './physics/timings.ts'
 import type { Flow, Resource } from './physics/share.ts'
 import type { Ends, PathChange } from './timeline.ts'

@@ -13,6 +13,7 @@ import type { StartOptions } from '../migration/start-options.ts'
 import type { Alarm } from './kernel.ts'
 import { dirtiedWithin, type Guest, pageSize } from './physics/guest-memory.ts'
 import {
+  channelBuffer,
   leastRound,
   passesToThrottle,
   streamMost,
@@ -109,7 +110,10 @@ export function settle(transfer: Transfer, now: number): void {
 
 /** Memory that goes over within the downtime limit at the present rate. @unit bytes */
 const threshold = (transfer: Transfer): number =>
-  ((transfer.rate / wirePerByte(transfer)) * transfer.downtimeLimit) / 1000
+  ((transfer.rate / wirePerByte(transfer)) * transfer.downtimeLimit) / 1000 + buffered(transfer)
+
+/** What sockets hold counts as sent, and a guest stands still until they are empty. @unit bytes */
+const buffered = ({ options }: Transfer): number => (options.channels > 1 ? options.channels * channelBuffer : 0)
 
 /** When this pass (or the rest) will be through at the present rate; undefined when nothing moves. @unit ms from now */
 export function milestoneIn(transfer: Transfer, now: number): number | undefined {

@@ -50,3 +50,9 @@ export const throttleStep = 0.1
 export const throttleMost = 0.99
 /** migration/ram.c, `dirty_rate_high_cnt`. */
 export const passesToThrottle = 2
+
+/**
+ * What each multifd channel has in its socket at the end (lab, 8 channels over 100 Mbit/s: 1.2 to 3.5 s of downtime beyond the limit, so
+ * some 25 MB in all; the plain stream has no more than its limit). @unit bytes
+ */
+export const channelBuffer = 3_000_000

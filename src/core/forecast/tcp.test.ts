@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { runs } from '../../../../test/arbitraries.ts'
+import { runs } from '../../../test/arbitraries.ts'
 import { lossLimit } from './tcp.ts'
 
 /** 1500 bytes on the wire, less 20 of IP, 20 of TCP and 12 of timestamps. */
