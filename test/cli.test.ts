@@ -33,7 +33,11 @@ sites:
     ['plan sendai --to nowhere', 2, /no site is named "nowhere"/],
     ['plan sendai --to sendai', 2, /sendai cannot be evacuated to itself/],
     ['plan osaka', 2, /osaka is marked safe.*--to/],
-    ['plan sendai --policy fastest', 2, /unknown policy "fastest"; there are: sequential, fixed:N, all-at-once/],
+    [
+      'plan sendai --policy fastest',
+      2,
+      /unknown policy "fastest"; there are: finish-first, sequential, fixed:N, all-at-once/,
+    ],
     ['plan sendai --policy fixed:0', 2, /N is a whole number from 1/],
     ['evacuate sendai --wings 2', 2, /unknown option '--wings'/],
     ['evacuate sendai --bandwidth 100', 2, /--bandwidth.*"100" has no unit; expected a rate like 100Mbit\/s/],

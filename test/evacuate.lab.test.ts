@@ -42,7 +42,7 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
     }
   }
 
-  for (const policy of ['sequential', 'fixed:3', 'all-at-once', 'kubevirt', 'proxmox:2']) {
+  for (const policy of ['finish-first', 'sequential', 'fixed:3', 'all-at-once', 'kubevirt', 'proxmox:2']) {
     test(`policy ${policy} brings all out, and every guest goes on`, async () => {
       const { code, stdout, stderr } = await lifeboat(
         'evacuate',

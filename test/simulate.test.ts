@@ -78,7 +78,7 @@ describe('lifeboat simulate', () => {
     assert.equal((await simulate(place, '--check')).code, 0)
     const differs = await simulate(place, '--check', '--policy', 'fixed:2')
     assert.equal(differs.code, 1)
-    assert.match(differs.stdout, /expect\.log:1: differs\n {2}expected: .*sequential\n {2}decided: {2}.*fixed:2\n/)
+    assert.match(differs.stdout, /expect\.log:1: differs\n {2}expected: .*finish-first\n {2}decided: {2}.*fixed:2\n/)
   })
 
   test('takes several folders, and is as bad as the worst of them', async () => {
@@ -134,7 +134,7 @@ vms:
     for (const [args, message] of [
       [['nowhere'], /nowhere:1:1: is no folder/],
       [[root], /inventory\.yaml:1:1: is not there/],
-      [['scenarios/calm-path', '--policy', 'fastest'], /unknown policy "fastest".*there are: sequential/],
+      [['scenarios/calm-path', '--policy', 'fastest'], /unknown policy "fastest".*there are: finish-first, sequential/],
       [['scenarios/calm-path', '--policy', 'toString'], /unknown policy "toString"/],
       [['scenarios/calm-path', '--policy', 'fixed:2', '--policies', 'fixed:3'], /one of them/],
       [['scenarios/calm-path', '--policies', 'fixed:2,fixed:3', '--log'], /are for one policy/],

@@ -15,6 +15,15 @@ const forms: readonly (readonly [text: string, uri: HostUri])[] = [
   ['qmp+ssh://ops@10.9.0.11/srv/vms', { ...ssh, host: '10.9.0.11', user: 'ops' }],
   ['qmp+ssh://[2001:db8::1]:22/srv/vms', { ...ssh, host: '2001:db8::1', port: 22 }],
   ['qmp+ssh://root@[::1]/srv/vms', { ...ssh, host: '::1', user: 'root' }],
+  ['qemu:///system', { kind: 'libvirt', text: 'qemu:///system', host: undefined, path: '/system' }],
+  [
+    'qemu+unix:///system?socket=/run/x/libvirt-sock',
+    { kind: 'libvirt', text: 'qemu+unix:///system?socket=/run/x/libvirt-sock', host: undefined, path: '/system' },
+  ],
+  [
+    'qemu+ssh://root@a-1:2222/system?keyfile=/root/id',
+    { kind: 'libvirt', text: 'qemu+ssh://root@a-1:2222/system?keyfile=/root/id', host: 'a-1', path: '/system' },
+  ],
 ]
 
 const refusals: readonly (readonly [text: string, why: RegExp])[] = [
@@ -24,8 +33,12 @@ const refusals: readonly (readonly [text: string, why: RegExp])[] = [
   ['a-1', /is no uri/],
   ['https://a-1/srv/vms', /unknown scheme "https"; expected one of/],
   ['qmp://a-1/srv/vms', /unknown scheme "qmp"/],
-  ['qemu+ssh://root@a-1/system', /libvirt hosts are not supported yet/],
-  ['qemu:///system', /libvirt hosts are not supported yet/],
+  ['qemu+ssh:///system', /ssh needs a host/],
+  ['qemu+telnet://a-1/system', /unknown transport "telnet"/],
+  ['qemu:///system?colour=blue', /unknown parameter "colour"/],
+  ['qemu+ssh://-oProxyCommand=x/system', /no host and no user is named so/],
+  ['qemu+ssh://-l@a-1/system', /no host and no user is named so/],
+  ['xen:///system', /unknown scheme "xen"/],
   ['qmp+local://srv/vms', /a local uri has three slashes/],
   ['qmp+local://', /names no folder/],
   ['qmp+local:///', /names no folder/],
@@ -84,6 +97,7 @@ describe('the uri of a host', () => {
             assert.ok(error instanceof UriError)
             return
           }
+          assert.ok(uri.kind !== 'libvirt')
           assert.match(uri.folder, /^\/[^/]/)
           const words =
             uri.kind === 'qmp-ssh' ? [uri.host, uri.user ?? 'x'] : uri.kind === 'qmp-netns' ? [uri.namespace] : []

@@ -4,7 +4,13 @@
  *     qmp+local:///srv/vms                this machine
  *     qmp+netns://NAMESPACE/srv/vms       a network namespace of this machine (the lab's hosts)
  *     qmp+ssh://USER@HOST:PORT/srv/vms    over the system's ssh, with its configuration, keys and known hosts
+ *
+ * Hosts under libvirt, whose uri is what virsh takes:
+ *
+ *     qemu:///system   qemu+ssh://USER@HOST/system   qemu+tls://HOST/system
  */
+import { LibvirtUriError, parseLibvirtUri } from '../libvirt/public.ts'
+
 export type HostUri =
   | { readonly kind: 'qmp-local'; readonly folder: string }
   | { readonly kind: 'qmp-netns'; readonly namespace: string; readonly folder: string }
@@ -15,24 +21,25 @@ export type HostUri =
       readonly port: number | undefined
       readonly folder: string
     }
+  /** `host`: undefined for this machine's own. */
+  | { readonly kind: 'libvirt'; readonly text: string; readonly host: string | undefined; readonly path: string }
 
 /** A uri that cannot be used; the message says which forms can. */
 export class UriError extends Error {
   override readonly name = 'UriError'
 }
 
-const forms = 'qmp+local:///FOLDER, qmp+netns://NAMESPACE/FOLDER, qmp+ssh://USER@HOST/FOLDER'
+const forms =
+  'qmp+local:///FOLDER, qmp+netns://NAMESPACE/FOLDER, qmp+ssh://USER@HOST/FOLDER, qemu:///system, qemu+ssh://USER@HOST/system'
 
 const schemes = ['qmp+local', 'qmp+netns', 'qmp+ssh'] as const
 
 /** @throws UriError */
 export function parseHostUri(text: string): HostUri {
+  if (/^qemu(\+|:)/i.test(text)) return parseLibvirt(text)
   const match = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(\/[^?#]*)?([?#].*)?$/i.exec(text)
   if (match === null) throw new UriError(`"${text}" is no uri; expected one of ${forms}`)
   const [, scheme = '', authority = '', folder = '', rest] = match
-  if (scheme.startsWith('qemu')) {
-    throw new UriError(`"${text}": libvirt hosts are not supported yet by this version; expected one of ${forms}`)
-  }
   if (rest !== undefined) throw new UriError(`"${text}": "${rest}" is not understood here`)
   const known = schemes.find(each => each === scheme.toLowerCase())
   if (known === undefined) throw new UriError(`"${text}": unknown scheme "${scheme}"; expected one of ${forms}`)
@@ -63,5 +70,18 @@ export function parseHostUri(text: string): HostUri {
         folder,
       }
     }
+  }
+}
+
+function parseLibvirt(text: string): HostUri {
+  try {
+    const { host, path, user } = parseLibvirtUri(text)
+    // A name that began with "-" would be an option to ssh.
+    if (host?.startsWith('-') === true || user?.startsWith('-') === true)
+      throw new UriError(`"${text}": no host and no user is named so`)
+    return { kind: 'libvirt', text, host, path }
+  } catch (error) {
+    if (error instanceof LibvirtUriError) throw new UriError(error.message, { cause: error })
+    throw error
   }
 }

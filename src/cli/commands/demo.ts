@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command as Program } from 'commander'
 import { loadConfig } from '../../config/load-config.ts'
-import { policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
+import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
 import { reportOf, type Report } from '../../core/report/report.ts'
 import { ms, showTime } from '../../core/units.ts'
 import { openHosts } from '../../engine/open-hosts.ts'
@@ -48,7 +48,7 @@ each guest's own ticks that it went on running, prints the report, and takes eve
       ),
     'demo',
   )
-    .option('--policy <name>', `one of ${policyNames.join(', ')}`, 'sequential')
+    .option('--policy <name>', `one of ${policyNames.join(', ')}`, defaultPolicy)
     .option('--keep', 'leave the lab up afterwards, and say what to try')
     .option('-o, --output <format>', 'text, or json: then only the report goes to standard output')
     .action(async (flags: DemoFlags) => {

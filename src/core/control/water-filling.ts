@@ -3,7 +3,7 @@
  * is home soonest, and nothing that could be carried is left unused.
  */
 import type { HostId } from '../ids.ts'
-import { findHost, findSite, type Path, pathBetween, type Snapshot, siteOf } from '../inventory/snapshot.ts'
+import { findHost, findSite, type Path, type Snapshot, siteOf, wayBetween } from '../inventory/snapshot.ts'
 
 /** Something with a capacity, by a name of its own. */
 export interface Crossing {
@@ -21,7 +21,7 @@ export const pathKey = ({ from, to }: Path): string => `path ${from} ${to}`
 
 /** All that a migration between two hosts crosses: NICs, uplinks, and the path. */
 export function crossings(snapshot: Snapshot, from: HostId, to: HostId, estimate: Estimate): readonly Crossing[] {
-  const path = pathBetween(snapshot, from, to)
+  const path = wayBetween(snapshot, from, to)
   const [a, b] = [siteOf(snapshot, from), siteOf(snapshot, to)]
   const all: readonly (Crossing | undefined)[] = [
     { key: `out of ${from}`, capacity: findHost(snapshot, from)?.nic ?? infinite },

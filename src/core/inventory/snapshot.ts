@@ -124,3 +124,22 @@ export function pathBetween(snapshot: Snapshot, from: HostId, to: HostId): Path 
   const fromItsSite = paths.get(fromSite)
   return fromItsSite?.get(to) ?? (toSite === undefined ? undefined : fromItsSite?.get(toSite))
 }
+
+/** Ways nobody declared, one for each pair of sites. */
+const undeclared = new WeakMap<Snapshot, Map<string, Path>>()
+
+/** As {@link pathBetween}; where nothing is declared, what leads from site to site is thought of as one path of which nothing is known. */
+export function wayBetween(snapshot: Snapshot, from: HostId, to: HostId): Path | undefined {
+  const declared = pathBetween(snapshot, from, to)
+  const [a, b] = [siteOf(snapshot, from), siteOf(snapshot, to)]
+  if (declared !== undefined || a === undefined || b === undefined || a === b) return declared
+  const all = undeclared.get(snapshot) ?? new Map<string, Path>()
+  undeclared.set(snapshot, all)
+  const key = `${a} ${b}`
+  const known = all.get(key)
+  if (known !== undefined) return known
+  const unknown = { capacity: undefined, rtt: undefined, loss: undefined, perFlow: undefined, background: undefined }
+  const way: Path = { from: a, to: b, ...unknown }
+  all.set(key, way)
+  return way
+}

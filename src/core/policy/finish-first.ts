@@ -9,7 +9,7 @@
  */
 import { observe, type PathEstimate, unobserved } from '../forecast/path-capacity.ts'
 import { between } from '../instant.ts'
-import { type Path, pathBetween } from '../inventory/snapshot.ts'
+import { type Path, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, type Vm } from '../inventory/vm.ts'
 import type { PostCopy, PreCopy, Preparing, Switchover, Tuning } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
@@ -81,7 +81,7 @@ function look(memory: Memory, { snapshot, migrations, now }: PolicyView): Memory
   if (now - memory.lookedAt < looksEvery) return memory
   const through = new Map<Path, { goodput: number; greedy: boolean }>()
   for (const m of migrations.in('pre-copy', 'post-copy', 'switchover')) {
-    const path = pathBetween(snapshot, m.source, m.target)
+    const path = wayBetween(snapshot, m.source, m.target)
     if (path === undefined) continue
     const seen = through.get(path) ?? { goodput: 0, greedy: false }
     through.set(path, seen)

@@ -1,6 +1,6 @@
 /** The ways out as a policy sees them: what a migration between two hosts crosses, how much of it is thought to be there, who has taken what. */
 import type { HostId } from '../ids.ts'
-import { pathBetween, type Path, type Snapshot } from '../inventory/snapshot.ts'
+import { type Path, type Snapshot, wayBetween } from '../inventory/snapshot.ts'
 import type { PathEstimate } from '../forecast/path-capacity.ts'
 import { lossLimit } from '../forecast/tcp.ts'
 import { type Crossing, crossings, pathKey, Pool, type Taken } from '../control/water-filling.ts'
@@ -70,7 +70,7 @@ export class Lanes {
   }
 
   #measure(from: HostId, to: HostId): Lane {
-    const path = pathBetween(this.#snapshot, from, to)
+    const path = wayBetween(this.#snapshot, from, to)
     const crossed = crossings(this.#snapshot, from, to, each => this.#estimate(each))
     return {
       path,

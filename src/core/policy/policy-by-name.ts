@@ -19,7 +19,7 @@ export const policyNames = [
   'ovirt',
   'proxmox',
 ] as const
-export const defaultPolicy = 'sequential'
+export const defaultPolicy = 'finish-first'
 
 export class UnknownPolicy extends Error {
   override readonly name = 'UnknownPolicy'
