@@ -8,13 +8,14 @@
  * card or a single stream is the limit that is several at once, else one, and one more that is warm when the first stands still.
  */
 import { observe, type PathEstimate, unobserved } from '../forecast/path-capacity.ts'
-import { between } from '../instant.ts'
+import type { VmId } from '../ids.ts'
+import { between, type Instant } from '../instant.ts'
 import { type Path, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, type Vm } from '../inventory/vm.ts'
 import type { PostCopy, PreCopy, Preparing, Switchover, Tuning } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { pathKey } from '../control/water-filling.ts'
-import { bytesPerSecond, fraction, ms, showBytes, showRate } from '../units.ts'
+import { bytesPerSecond, fraction, ms, showBytes, showRate, showTime } from '../units.ts'
 import { type Estimates, floor, type Lane, Lanes } from './lanes.ts'
 import type { Candidate, Decided, Intent, Policy, PolicyView } from './policy.ts'
 
@@ -59,12 +60,26 @@ const throttledOut = 0.95
 /** … and patience with a guest that is throttled so. */
 const timesOverThrottled = 10
 
+/** A migration through which nothing went for so long does not hold its path for the others. @unit ms */
+const silentAfter = 10_000
+/** … and for so long, while others on the same path got on: its target is silent, and the next attempt may find another. @unit ms */
+const givenUpAfter = 30_000
+
+/** When bytes of a running attempt were last seen to move. */
+interface Moved {
+  readonly attempt: number
+  readonly sent: number
+  readonly at: Instant
+}
+
 interface Memory {
   readonly paths: Estimates
+  readonly moved: ReadonlyMap<VmId, Moved>
   readonly lookedAt: number
 }
 
-export const finishFirst = (): Policy => policyWith({ paths: new Map(), lookedAt: Number.NEGATIVE_INFINITY })
+export const finishFirst = (): Policy =>
+  policyWith({ paths: new Map(), moved: new Map(), lookedAt: Number.NEGATIVE_INFINITY })
 
 function policyWith(memory: Memory): Policy {
   const policy: Policy = { name: 'finish-first', slots: 1, order: 'value-per-time', decide }
@@ -72,7 +87,7 @@ function policyWith(memory: Memory): Policy {
 
   function decide(view: PolicyView): Decided {
     const next = look(memory, view)
-    return { intents: intentsFor(view, next.paths), next: next === memory ? policy : policyWith(next) }
+    return { intents: intentsFor(view, next), next: next === memory ? policy : policyWith(next) }
   }
 }
 
@@ -80,7 +95,13 @@ function policyWith(memory: Memory): Policy {
 function look(memory: Memory, { snapshot, migrations, now }: PolicyView): Memory {
   if (now - memory.lookedAt < looksEvery) return memory
   const through = new Map<Path, { goodput: number; greedy: boolean }>()
+  const moved = new Map<VmId, Moved>()
   for (const m of migrations.in('pre-copy', 'post-copy', 'switchover')) {
+    const sent = m.progress?.sent ?? 0
+    const before = memory.moved.get(m.vm)
+    const still = before !== undefined && before.attempt === m.attempt && before.sent === sent
+    moved.set(m.vm, still ? before : { attempt: m.attempt, sent, at: now })
+    if (still && now - before.at >= silentAfter) continue
     const path = wayBetween(snapshot, m.source, m.target)
     if (path === undefined) continue
     const seen = through.get(path) ?? { goodput: 0, greedy: false }
@@ -90,13 +111,13 @@ function look(memory: Memory, { snapshot, migrations, now }: PolicyView): Memory
     if (m.phase === 'pre-copy' && m.tuning.rate === undefined && between(m.startedAt, now) >= averageAfter)
       seen.greedy = true
   }
-  if (through.size === 0) return memory
+  if (moved.size === 0) return memory
   const paths = new Map<string, PathEstimate>(memory.paths)
   for (const [path, { goodput, greedy }] of through) {
     const before = paths.get(pathKey(path)) ?? unobserved(path.capacity)
     paths.set(pathKey(path), observe(before, { at: now, goodput, greedy }))
   }
-  return { paths, lookedAt: now }
+  return { paths, moved, lookedAt: now }
 }
 
 type Flowing = PreCopy | PostCopy | Switchover
@@ -105,6 +126,7 @@ type Flowing = PreCopy | PostCopy | Switchover
 class Turn {
   readonly #view: PolicyView
   readonly #lanes: Lanes
+  readonly #moved: Memory['moved']
   readonly intents: Intent[] = []
   /** Lanes on which a guest stands still, with the share that the next may have meanwhile. */
   readonly #standing = new Map<string, number>()
@@ -112,9 +134,28 @@ class Turn {
   readonly #warm = new Set<string>()
   #flowing = 0
 
-  constructor(view: PolicyView, lanes: Lanes) {
+  constructor(view: PolicyView, lanes: Lanes, moved: Memory['moved']) {
     this.#view = view
     this.#lanes = lanes
+    this.#moved = moved
+  }
+
+  /** How long nothing has gone through. @unit ms */
+  #silentFor({ vm, attempt }: Flowing): number {
+    const seen = this.#moved.get(vm)
+    return seen === undefined || seen.attempt !== attempt ? 0 : between(seen.at, this.#view.now)
+  }
+
+  /** Nothing went through it for long, and through others on its path just now. */
+  #isLost(m: Flowing, lane: Lane): boolean {
+    if (this.#silentFor(m) < givenUpAfter) return false
+    for (const other of this.#view.migrations.in('pre-copy', 'post-copy', 'switchover')) {
+      if (other.vm === m.vm || this.#lanes.lane(other.source, other.target).key !== lane.key) continue
+      const seen = this.#moved.get(other.vm)
+      if (seen !== undefined && seen.sent > 0 && other.target !== m.target && this.#silentFor(other) < averageAfter)
+        return true
+    }
+    return false
   }
 
   /** Stands still for its last part: nobody may slow it. */
@@ -128,6 +169,14 @@ class Turn {
 
   flows(m: PreCopy | PostCopy): void {
     const lane = this.#lanes.lane(m.source, m.target)
+    const silence = this.#silentFor(m)
+    if (silence >= silentAfter) {
+      if (m.phase === 'pre-copy' && m.cancelling === undefined && this.#isLost(m, lane)) {
+        const why = `nothing went through for ${showTime(silence)}, while others on its path got on: ${m.target} is silent`
+        this.intents.push({ kind: 'cancel', vm: m.vm, why, again: true })
+      }
+      return
+    }
     const taken = this.#take(m, lane)
     if (m.phase === 'pre-copy' && m.cancelling !== undefined) return
     const free = this.#lanes.isFree(lane, taken)
@@ -172,10 +221,10 @@ class Turn {
   }
 }
 
-function intentsFor(view: PolicyView, estimates: Estimates): Intent[] {
+function intentsFor(view: PolicyView, { paths, moved }: Memory): Intent[] {
   const { migrations } = view
-  const lanes = new Lanes(view.snapshot, estimates, view.limits.bandwidth)
-  const turn = new Turn(view, lanes)
+  const lanes = new Lanes(view.snapshot, paths, view.limits.bandwidth)
+  const turn = new Turn(view, lanes, moved)
   for (const m of migrations.in('switchover')) turn.stands(m)
   for (const m of migrations.in('post-copy')) turn.flows(m)
   for (const m of migrations.in('pre-copy')) turn.flows(m)
