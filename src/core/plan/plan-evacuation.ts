@@ -1,7 +1,7 @@
 /** The plan: in the policy's order, each VM to the host that the policy's way of spreading finds, times from what paths are known to carry. */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId } from '../ids.ts'
-import { hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite } from '../inventory/snapshot.ts'
+import { hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
 import { freeMemory, openLedger, reserve } from './ledger.ts'
@@ -83,11 +83,20 @@ function balanced(request: PlanRequest, { placed }: Assignment): readonly Placed
   return placed.map(each => ({ ...each, target: target.get(each.vm) ?? each.target }))
 }
 
-/** List scheduling: each VM takes the slot that is free first, and its share of the path. */
+/** List scheduling: each VM takes the slot that is free first, and its share of the path. Slots are of all, or of each way out. */
 function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[] {
   const slots = Math.min(request.slots, Math.max(1, placed.length))
-  const freeAt = Array.from({ length: slots }, () => 0)
+  const together = Array.from({ length: slots }, () => 0)
+  const byWay = new Map<Path | undefined, number[]>()
+  const slotsFor = (vm: Vm, target: HostId): number[] => {
+    if (request.order === undefined || request.order === 'inventory') return together
+    const way = wayBetween(request.snapshot, vm.host, target)
+    const known = byWay.get(way) ?? Array.from({ length: slots }, () => 0)
+    byWay.set(way, known)
+    return known
+  }
   return placed.map(({ vm, target }) => {
+    const freeAt = slotsFor(vm, target)
     const slot = freeAt.indexOf(Math.min(...freeAt))
     const start = freeAt[slot] ?? 0
     const rate = shareOfPath(request, vm.host, target, slots)
