@@ -21,7 +21,17 @@ import { failsHow, type Happening, type TimelineEntry } from '../src/core/sim/ti
 import { bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../src/core/units.ts'
 import { runs } from './arbitraries.ts'
 
-const policies = ['sequential', 'fixed:3', 'all-at-once', 'aimd', 'kubevirt', 'nova', 'ovirt', 'proxmox:2'] as const
+const policies = [
+  'finish-first',
+  'sequential',
+  'fixed:3',
+  'all-at-once',
+  'aimd',
+  'kubevirt',
+  'nova',
+  'ovirt',
+  'proxmox:2',
+] as const
 
 const arbSpec: fc.Arbitrary<WorldSpec> = fc.record({
   endangered: fc.integer({ min: 1, max: 2 }),

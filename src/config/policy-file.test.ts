@@ -32,7 +32,10 @@ describe('a policy.yaml', () => {
       (error: unknown) => {
         assert.ok(error instanceof ConfigError, String(error))
         const [policy, ...others] = error.message.split('\n')
-        assert.match(policy ?? '', /^policy\.yaml:1:1: policy: unknown policy "fastest"; there are: finish-first, sequential, /)
+        assert.match(
+          policy ?? '',
+          /^policy\.yaml:1:1: policy: unknown policy "fastest"; there are: finish-first, sequential, /,
+        )
         assert.deepEqual(others, [
           'policy.yaml:2:1: maxParallel: Too small: expected number to be >=1',
           'policy.yaml:3:1: bandwidth: the bare number 800 has no unit; expected a rate like 100Mbit/s',

@@ -49,17 +49,19 @@ export interface Taken {
 /** The pool that is handed out in order of priority. */
 export class Pool {
   readonly #left = new Map<string, number>()
+  readonly #allowed: number
   #total: number
 
   /** @param total for all together, as the operator allows @unit bytes per second */
   constructor(total = infinite) {
+    this.#allowed = total
     this.#total = total
   }
 
   /** What this one would get, without taking it. @param most it can use @unit bytes per second */
   offer(crossed: readonly Crossing[], most: number): Taken {
     let rate = Math.min(most, this.#total)
-    let alone = most
+    let alone = Math.min(most, this.#allowed)
     let first = true
     for (const { key, capacity } of crossed) {
       const left = this.#left.get(key)

@@ -10,9 +10,9 @@
 import { observe, type PathEstimate, unobserved } from '../forecast/path-capacity.ts'
 import type { VmId } from '../ids.ts'
 import { between, type Instant } from '../instant.ts'
-import { type Path, wayBetween } from '../inventory/snapshot.ts'
+import { hostsOfSite, type Path, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, type Vm } from '../inventory/vm.ts'
-import type { PostCopy, PreCopy, Preparing, Switchover, Tuning } from '../migration/migration.ts'
+import type { PostCopy, PreCopy, Preparing, Queued, Switchover, Tuning } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { pathKey } from '../control/water-filling.ts'
 import { bytesPerSecond, fraction, ms, showBytes, showRate, showTime } from '../units.ts'
@@ -60,6 +60,8 @@ const throttledOut = 0.95
 /** … and patience with a guest that is throttled so. */
 const timesOverThrottled = 10
 
+/** Fewer that wait are not worth another way. */
+const waitingEnough = 1
 /** A migration through which nothing went for so long does not hold its path for the others. @unit ms */
 const silentAfter = 10_000
 /** … and for so long, while others on the same path got on: its target is silent, and the next attempt may find another. @unit ms */
@@ -185,7 +187,7 @@ class Turn {
     if (rate === waits) this.#warm.add(lane.key)
     const adjusted = adjustment(m, rate)
     if (adjusted !== undefined) this.intents.push(adjusted)
-    if (m.phase === 'pre-copy') this.intents.push(...ladder(this.#view, m, free))
+    if (m.phase === 'pre-copy') this.intents.push(...ladder(this.#view, m, taken.first))
   }
 
   #take(m: Flowing, lane: Lane) {
@@ -199,8 +201,10 @@ class Turn {
     if (this.#flowing >= (limits.maxParallel ?? Number.POSITIVE_INFINITY)) return
     const lane = this.#lanes.lane(m.source, m.target)
     const offered = this.#lanes.offer(lane, m.options.channels)
-    const idle = Number.isFinite(lane.narrowest) && lane.narrowest > 0 ? offered.rate / lane.narrowest : 0
-    const fair = offered.share >= worthStarting || idle >= idleWorthUsing
+    const whole = Math.min(lane.narrowest, limits.bandwidth ?? Number.POSITIVE_INFINITY)
+    const idle = Number.isFinite(whole) && whole > 0 ? offered.rate / whole : 0
+    // Whatever the numbers say: as long as nobody flows, somebody starts.
+    const fair = offered.share >= worthStarting || idle >= idleWorthUsing || this.#flowing === 0
     if (!fair && (!this.#standing.has(lane.key) || this.#warm.has(lane.key))) return
     this.#flowing += 1
     this.#lanes.take(lane, m.options.channels)
@@ -255,9 +259,9 @@ function adjustment(m: PreCopy | PostCopy, rate: number | undefined): Intent | u
 }
 
 /** A guest that outruns its path: throttled by auto-converge, which was chosen at the start; post-copy where its owner allows it. */
-function ladder(view: PolicyView, m: PreCopy, free: boolean): Intent[] {
+function ladder(view: PolicyView, m: PreCopy, first: boolean): Intent[] {
   const { progress } = m
-  if (progress === undefined || m.switching || !free) return []
+  if (progress === undefined || m.switching || !first) return []
   const times = progress.sent / Math.max(1, progress.total)
   const losing = progress.dirtyRate !== undefined && progress.dirtyRate >= progress.rate * outrun
   if (!losing || times < timesOver) return []
@@ -317,21 +321,56 @@ function preparations(view: PolicyView, lanes: Lanes): Intent[] {
     add(lane.key, keepsBusy(view.vmOf(m.vm), lane))
   }
   const chosen: Candidate[] = []
+  const passedOver: Queued[] = []
   let looked = 0
-  for (const { vm: id, source, notBefore } of migrations.in('queued')) {
-    if (notBefore !== undefined && notBefore > view.now) continue
+  for (const m of migrations.in('queued')) {
+    if (m.notBefore !== undefined && m.notBefore > view.now) continue
     if ((looked += 1) > lookahead) break
-    const to = view.plannedTo(id)
-    const lane = to === undefined ? undefined : lanes.lane(source, to)
-    const key = lane?.key ?? source
+    const to = view.plannedTo(m.vm)
+    const lane = to === undefined ? undefined : lanes.lane(m.source, to)
+    const key = lane?.key ?? m.source
     const there = ahead.get(key)
-    if (there !== undefined && (there.count >= aheadMost || (there.count >= aheadLeast && there.busy >= prepareTakes)))
+    if (
+      there !== undefined &&
+      (there.count >= aheadMost || (there.count >= aheadLeast && there.busy >= prepareTakes))
+    ) {
+      passedOver.push(m)
       continue
-    const vm = view.vmOf(id)
+    }
+    const vm = view.vmOf(m.vm)
     add(key, lane === undefined ? prepareTakes : keepsBusy(vm, lane))
-    chosen.push({ vm: id, options: optionsFor(vm, lane) })
+    chosen.push({ vm: m.vm, options: optionsFor(vm, lane) })
   }
+  chosen.push(...strays(view, lanes, passedOver, ahead))
   return chosen.length === 0 ? [] : [{ kind: 'prepare', candidates: chosen, atMost: chosen.length }]
+}
+
+/** A way out that has nothing to do takes over from one that has more than enough: links come and go, and plans are made before. */
+function strays(
+  { snapshot, targets, migrations, vmOf }: PolicyView,
+  lanes: Lanes,
+  waiting: readonly Queued[],
+  ahead: ReadonlyMap<string, unknown>,
+): Candidate[] {
+  if (targets.length < 2 || waiting.length < waitingEnough) return []
+  const busy = new Set<string>(ahead.keys())
+  for (const m of migrations.in('pre-copy', 'post-copy', 'switchover')) busy.add(lanes.lane(m.source, m.target).key)
+  const taken: Candidate[] = []
+  // From the end: those next in their own lane are as good as gone.
+  const last = [...waiting].reverse()
+  for (const site of targets) {
+    const host = hostsOfSite(snapshot, site)[0]?.id
+    if (host === undefined) continue
+    const m = last.find(({ vm, source }) => {
+      const lane = lanes.lane(source, host)
+      return lane.narrowest > 0 && !busy.has(lane.key) && !taken.some(each => each.vm === vm)
+    })
+    if (m === undefined) continue
+    const lane = lanes.lane(m.source, host)
+    busy.add(lane.key)
+    taken.push({ vm: m.vm, options: optionsFor(vmOf(m.vm), lane), preferSite: site })
+  }
+  return taken
 }
 
 /** @unit ms */
