@@ -8,13 +8,23 @@ import { table } from '../src/cli/render/table.ts'
 import { aimd } from './aimd.ts'
 import { controller } from './controller.ts'
 import { fidelity } from './fidelity.ts'
+import { libvirt } from './libvirt.ts'
 import { overhead } from './overhead.ts'
 import { policies } from './policies.ts'
 import { qmp } from './qmp.ts'
 import { simulator } from './simulator.ts'
 import type { Bench } from './result.ts'
 
-const benches: Readonly<Record<string, Bench>> = { qmp, controller, overhead, simulator, fidelity, aimd, policies }
+const benches: Readonly<Record<string, Bench>> = {
+  qmp,
+  libvirt,
+  controller,
+  overhead,
+  simulator,
+  fidelity,
+  aimd,
+  policies,
+}
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter(name => benches[name] === undefined)

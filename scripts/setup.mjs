@@ -36,6 +36,18 @@ function installNpm() {
   writeFileSync(stamp, hash)
 }
 
+/** libvirt's daemon, the ways to it (ssh, TLS, netcat where its helper is missing), and what makes certificates. */
+function forTests() {
+  return {
+    ssh: 'openssh-client',
+    sshd: 'openssh-server',
+    nc: 'netcat-openbsd',
+    openssl: 'openssl',
+    libvirtd: 'libvirt-daemon-system',
+    virsh: 'libvirt-clients',
+  }
+}
+
 function installSystem(level) {
   const programs = {
     'qemu-system-x86_64': 'qemu-system-x86',
@@ -47,13 +59,15 @@ function installSystem(level) {
     ethtool: 'ethtool',
     ping: 'iputils-ping',
     pgrep: 'procps',
-    ...(level === 'test' ? { ssh: 'openssh-client' } : {}),
+    ...(level === 'test' ? forTests() : {}),
   }
   const missing = Object.entries(programs)
     .filter(([program]) => !onPath(program))
     .map(([, name]) => name)
   if (!existsSync('/boot') || !readdirSync('/boot').some(name => name.startsWith('vmlinuz-')))
     missing.push('linux-image-cloud-amd64')
+  // Without recommended packages a daemon comes without drivers.
+  if (missing.includes('libvirt-daemon-system')) missing.push('libvirt-daemon-driver-qemu')
   const packages = [...new Set(missing)]
   if (packages.length === 0) return
   const command = `apt-get install --no-install-recommends ${packages.join(' ')}`

@@ -1,4 +1,4 @@
-/** What `npm pack` makes, installed elsewhere as a user would: the command runs, and lifeboat/qmp can be imported, with types. */
+/** What `npm pack` makes, installed elsewhere as a user would: the command runs, and lifeboat/qmp and lifeboat/libvirt can be imported, with types. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -28,6 +28,15 @@ describe('the packed package', () => {
     assert.match(run(dir, 'npx', 'lifeboat', '--help'), /evacuate/)
   })
 
+  /** Type-checks a program that imports the package, then runs it. @returns what it prints */
+  const runs = (name: string, program: string): string => {
+    writeFileSync(join(dir, name), program)
+    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--types', 'node']
+    const roots = ['--typeRoots', join(process.cwd(), 'node_modules/@types')]
+    run(dir, join(process.cwd(), 'node_modules/.bin/tsc'), ...options, ...roots, name)
+    return run(dir, process.execPath, name)
+  }
+
   test('exports the QMP client, and it type-checks', () => {
     const program = `import { QmpClient, QmpInterrupted, parseQueryStatus } from 'lifeboat/qmp'
 const use = async (): Promise<string> => {
@@ -36,26 +45,20 @@ const use = async (): Promise<string> => {
 }
 use().catch((error: unknown) => console.log(error instanceof QmpInterrupted, (error as Error).name))
 `
-    writeFileSync(join(dir, 'use.ts'), program)
-    const options = [
-      '--noEmit',
-      '--strict',
-      '--module',
-      'nodenext',
-      '--target',
-      'es2024',
-      '--types',
-      'node',
-      '--typeRoots',
-    ]
-    run(
-      dir,
-      join(process.cwd(), 'node_modules/.bin/tsc'),
-      ...options,
-      join(process.cwd(), 'node_modules/@types'),
-      'use.ts',
-    )
-    assert.equal(run(dir, process.execPath, 'use.ts'), 'false QmpConnectError\n')
+    assert.equal(runs('use-qmp.ts', program), 'false QmpConnectError\n')
+  })
+
+  test('exports the libvirt client, and it type-checks', () => {
+    const program = `import { type Domain, LibvirtClient, LibvirtInterrupted } from 'lifeboat/libvirt'
+const use = async (): Promise<readonly Domain[]> => {
+  const uri = 'qemu:///system?socket=/nowhere'
+  const libvirt = await LibvirtClient.connect(uri, {}, AbortSignal.timeout(1000))
+  const all = { needResults: true, flags: 0 }
+  return (await libvirt.call('connectListAllDomains', all, AbortSignal.timeout(1000))).domains
+}
+use().catch((error: unknown) => console.log(error instanceof LibvirtInterrupted, (error as Error).name))
+`
+    assert.equal(runs('use-libvirt.ts', program), 'false LibvirtConnectError\n')
   })
 
   test('carries no tests, and nothing that is not needed to run', () => {

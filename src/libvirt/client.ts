@@ -11,8 +11,6 @@
 import type { Duplex } from 'node:stream'
 import { type BufferedEvents, EventBuffer } from '../time/event-buffer.ts'
 import {
-  LibvirtCallError,
-  LibvirtConnectError,
   LibvirtError,
   LibvirtInterrupted,
   LibvirtProtocolError,
@@ -22,6 +20,7 @@ import {
 import {
   type Header,
   headerSize,
+  longestMessage,
   type Message,
   MessageReader,
   messageStatus,
@@ -30,6 +29,8 @@ import {
   protocolVersion,
   sealMessage,
 } from './frame.ts'
+import { negotiate, unopened } from './negotiate.ts'
+import { PendingCalls } from './pending-calls.ts'
 import {
   type ArgsOf,
   type EventName,
@@ -38,19 +39,22 @@ import {
   type Procedure,
   type ProcedureName,
   procedures,
-  remoteError,
   type ResultOf,
 } from './procedures.ts'
+import { readReply } from './read-reply.ts'
 import { openTransport } from './transport.ts'
 import { type LibvirtUri, parseLibvirtUri } from './uri.ts'
-import { decode, XdrError, XdrWriter } from './xdr.ts'
+import { type Codec, decode, XdrError, XdrWriter } from './xdr.ts'
 
 export type Runstate = 'idle' | 'connecting' | 'running' | 'disconnecting'
 
 export interface LibvirtOptions {
-  /** @default 32 MiB, libvirt's own limit @unit bytes */
+  /** Of one message, either way. @default 32 MiB, libvirt's own limit @unit bytes */
   readonly maxMessage?: number
-  /** Unanswered calls at one time. A daemon reads 5 of a client at a time by default (`max_client_requests`); the rest wait. @default 1024 */
+  /**
+   * Unanswered calls at one time. A daemon works on 5 of a client at a time by default (`max_client_requests`) and reads no more until
+   * one is answered, not even a pong: what blocks for long, like a migration, wants a connection of its own. @default 1024
+   */
   readonly maxPending?: number
   /** Events kept for each reader. @default 1024 */
   readonly maxEvents?: number
@@ -65,22 +69,17 @@ export interface LibvirtStats {
   readonly unknownReplies: number
   /** Messages of procedures this client does not know: newer daemons have more events. */
   readonly unknownEvents: number
+  /** Events this client knows and could not read; they are lost. */
+  readonly undecodedEvents: number
   readonly droppedEvents: number
   readonly pings: number
 }
 
-interface Pending {
-  readonly name: string
-  resolve(body: Buffer): void
-  reject(error: unknown): void
-  readonly signal: AbortSignal
-  readonly onAbort: () => void
-}
-
-/** src/remote/remote_protocol.x, remote_auth_type. */
-const authType = { none: 0, sasl: 1, polkit: 2 } as const
 const keepalive = { ping: 1, pong: 2 } as const
-const serialMost = 2 ** 32 - 1
+/** How long {@link LibvirtClient.close} waits for the daemon. @unit ms */
+const leaveWithin = 1_000
+/** Behind so much that the daemon has not read, pings are not answered. @unit bytes */
+const unreadMost = 1_048_576
 const eventsByNumber = new Map(
   (Object.keys(eventTable) as EventName[]).map(name => [eventTable[name].number as number, name]),
 )
@@ -95,23 +94,29 @@ const eventsByNumber = new Map(
  */
 export class LibvirtClient {
   readonly #stream: Duplex
-  readonly #where: string
   readonly #options: LibvirtOptions
   readonly #messages: MessageReader
-  readonly #pending = new Map<number, Pending>()
-  readonly #givenUp = new Set<number>()
+  readonly #pending = new PendingCalls()
   readonly #readers = new Set<EventBuffer<LibvirtEvent>>()
-  readonly #stats = { lateReplies: 0, unknownReplies: 0, unknownEvents: 0, droppedEvents: 0, pings: 0 }
+  readonly #stats = {
+    lateReplies: 0,
+    unknownReplies: 0,
+    unknownEvents: 0,
+    undecodedEvents: 0,
+    droppedEvents: 0,
+    pings: 0,
+  }
   #runstate: Runstate = 'idle'
-  #serial = 0
   #endReason: Error | undefined
+  /** Why this side ends it, while it takes leave. */
+  #leaving: Error | undefined
+  #corked = false
   /** Resolves, with the reason, when the connection has ended. Never rejects. */
   readonly ended: Promise<Error>
   #settleEnded: (reason: Error) => void = () => undefined
 
-  private constructor(stream: Duplex, where: string, options: LibvirtOptions) {
+  private constructor(stream: Duplex, options: LibvirtOptions) {
     this.#stream = stream
-    this.#where = where
     this.#options = options
     this.#messages = new MessageReader(options.maxMessage)
     this.ended = new Promise(resolve => {
@@ -119,26 +124,43 @@ export class LibvirtClient {
     })
     stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     stream.on('error', error => this.#end(error))
-    stream.on('close', () => this.#end(new LibvirtError('the other side closed the connection')))
-    stream.on('end', () => this.#end(new LibvirtError('the other side closed the connection')))
+    stream.on('close', () => this.#onEnd())
+    stream.on('end', () => this.#onEnd())
   }
 
   /**
    * Connects, authenticates, and opens the hypervisor's driver.
    * @param where a URI as virsh takes it: `qemu:///system`, `qemu+ssh://root@host/system`; or a stream that is open, and the driver's name
-   * @throws LibvirtUriError, LibvirtConnectError, LibvirtProtocolError; LibvirtCallError when the daemon refuses; the signal's reason
+   * @throws LibvirtUriError, LibvirtProtocolError; LibvirtConnectError, whose cause is a LibvirtCallError where the daemon refuses; the
+   * signal's reason
    */
   static async connect(
     where: string | LibvirtUri | { readonly stream: Duplex; readonly driver: string },
     options: LibvirtOptions,
     signal: AbortSignal,
   ): Promise<LibvirtClient> {
-    const uri = typeof where === 'string' ? parseLibvirtUri(where) : 'stream' in where ? undefined : where
-    const isStream = typeof where === 'object' && 'stream' in where
-    const stream = isStream ? where.stream : await openTransport(uri ?? unreachable(), signal)
-    const client = new LibvirtClient(stream, uri?.text ?? 'the daemon', options)
+    if (typeof where === 'object' && 'stream' in where)
+      return LibvirtClient.#over(where.stream, 'the daemon', where.driver, options, signal)
+    const uri = typeof where === 'string' ? parseLibvirtUri(where) : where
+    return LibvirtClient.#over(await openTransport(uri, signal), uri.text, uri.driverUri, options, signal)
+  }
+
+  static async #over(
+    stream: Duplex,
+    where: string,
+    driver: string,
+    options: LibvirtOptions,
+    signal: AbortSignal,
+  ): Promise<LibvirtClient> {
+    const client = new LibvirtClient(stream, options)
     try {
-      await client.#negotiate(isStream ? where.driver : (uri?.driverUri ?? ''), signal)
+      client.#enter('connecting')
+      // What ended before anybody listened says nothing more.
+      if (stream.destroyed || !stream.writable) client.#end(stream.errored ?? new LibvirtError('the stream is closed'))
+      await negotiate((name, args, until) => client.#send(name, args, until), where, driver, signal)
+      if (client.#endReason !== undefined)
+        throw unopened(new LibvirtInterrupted('connectOpen', client.#endReason), where)
+      client.#enter('running')
       return client
     } catch (error) {
       client.#end(error instanceof Error ? error : new LibvirtError(String(error)))
@@ -159,61 +181,69 @@ export class LibvirtClient {
   /**
    * Calls a procedure and waits for its reply. Aborting gives up the wait: the call may still take effect.
    * Needs run state `running`.
-   * @throws LibvirtStateError, LibvirtTooManyPending, XdrError (nothing sent); LibvirtCallError; LibvirtInterrupted (outcome unknown);
-   * the signal's reason
+   * @throws LibvirtStateError, LibvirtTooManyPending, XdrError (nothing sent); LibvirtCallError; LibvirtParseError (it took effect);
+   * LibvirtInterrupted (outcome unknown); the signal's reason
    */
   call<P extends ProcedureName>(name: P, args: ArgsOf<P>, signal: AbortSignal): Promise<ResultOf<P>> {
     if (this.#runstate !== 'running') return Promise.reject(new LibvirtStateError(name, this.#runstate))
-    return this.#send(name, procedures[name] as unknown as Procedure<ArgsOf<P>, ResultOf<P>>, args, signal)
+    return this.#send(name, args, signal)
   }
 
-  #send<A, R>(name: string, procedure: Procedure<A, R>, args: A, signal: AbortSignal): Promise<R> {
+  #send<P extends ProcedureName>(name: P, args: ArgsOf<P>, signal: AbortSignal): Promise<ResultOf<P>> {
     if (signal.aborted) return Promise.reject(signal.reason)
-    if (this.#endReason !== undefined) return Promise.reject(this.#endReason)
+    if (this.#endReason !== undefined) return Promise.reject(new LibvirtInterrupted(name, this.#endReason))
     const limit = this.#options.maxPending ?? 1024
-    if (this.#pending.size + this.#givenUp.size >= limit) return Promise.reject(new LibvirtTooManyPending(name, limit))
-    const writer = new XdrWriter(headerSize)
+    if (this.#pending.unanswered >= limit) return Promise.reject(new LibvirtTooManyPending(name, limit))
+    // The table knows that the arguments fit the procedure; the type of one of its lines does not.
+    const procedure = procedures[name] as unknown as Procedure<ArgsOf<P>, ResultOf<P>>
+    let message: Buffer
     try {
-      procedure.args.write(writer, args)
+      message = this.#written(name, procedure.args, args)
     } catch (error) {
       return Promise.reject(error)
     }
-    const serial = this.#nextSerial()
-    const header: Header = {
-      program: program.remote,
-      version: protocolVersion,
-      procedure: procedure.number,
-      type: messageType.call,
-      serial,
-      status: messageStatus.ok,
-    }
-    return new Promise<R>((resolve, reject) => {
-      const onAbort = (): void => {
-        this.#pending.delete(serial)
-        this.#givenUp.add(serial) // its reply may still come, and is then no surprise
-        reject(signal.reason)
+    return new Promise<ResultOf<P>>((resolve, reject) => {
+      const settle = (header: Header, body: Buffer): void => {
+        try {
+          resolve(readReply(name, procedure.result, header, body))
+        } catch (error) {
+          reject(error)
+        }
       }
-      signal.addEventListener('abort', onAbort, { once: true })
-      this.#pending.set(serial, {
-        name,
-        signal,
-        onAbort,
-        reject,
-        resolve: body => {
-          try {
-            resolve(decode(procedure.result, body, `the result of ${name}`))
-          } catch (error) {
-            reject(error)
-          }
-        },
-      })
-      this.#stream.write(sealMessage(writer.done(), header))
+      const serial = this.#pending.add({ name, procedure: procedure.number, signal, settle, reject })
+      this.#write(
+        sealMessage(message, {
+          program: program.remote,
+          version: protocolVersion,
+          procedure: procedure.number,
+          type: messageType.call,
+          serial,
+          status: messageStatus.ok,
+        }),
+      )
     })
   }
 
-  #nextSerial(): number {
-    this.#serial = this.#serial >= serialMost ? 1 : this.#serial + 1
-    return this.#serial
+  #written<A>(name: string, codec: Codec<A>, args: A): Buffer {
+    const writer = new XdrWriter(headerSize)
+    codec.write(writer, args)
+    const most = this.#options.maxMessage ?? longestMessage
+    if (writer.length > most)
+      throw new XdrError(`${name}: a message of ${writer.length} bytes; there are up to ${most}`)
+    return writer.done()
+  }
+
+  /** What is written in one turn leaves in one packet. */
+  #write(message: Buffer): void {
+    if (!this.#corked) {
+      this.#corked = true
+      this.#stream.cork()
+      process.nextTick(() => {
+        this.#corked = false
+        this.#stream.uncork()
+      })
+    }
+    this.#stream.write(message)
   }
 
   /**
@@ -231,52 +261,38 @@ export class LibvirtClient {
     return buffer
   }
 
-  /** Asks the daemon to send these events, of all domains. @throws as {@link call} */
+  /** Asks the daemon to send these events, of all domains; asked twice, it sends them twice. @throws as {@link call} */
   async watch(names: readonly EventName[], signal: AbortSignal): Promise<void> {
     const ask = (name: EventName) =>
       this.call('connectDomainEventCallbackRegisterAny', { eventId: eventTable[name].eventId, dom: undefined }, signal)
     await Promise.all(names.map(ask))
   }
 
-  /** Takes leave, then ends the connection; pending calls reject with {@link LibvirtInterrupted}. Idempotent; any run state. */
-  async close(): Promise<void> {
-    this.#end(new LibvirtError('closed by this side'))
+  /**
+   * Ends the connection; pending calls reject with {@link LibvirtInterrupted} at once. Takes leave first, so that the daemon does not
+   * log a broken connection, and waits for its answer until the signal aborts. Idempotent; any run state.
+   * @param signal by default of one second
+   */
+  async close(signal: AbortSignal = AbortSignal.timeout(leaveWithin)): Promise<void> {
+    if (this.#leaving === undefined) {
+      this.#leaving = new LibvirtError('closed by this side')
+      if (this.#runstate === 'running') await this.#leave(this.#leaving, signal)
+      this.#end(this.#leaving)
+    }
     await this.ended
+  }
+
+  async #leave(reason: Error, signal: AbortSignal): Promise<void> {
+    this.#enter('disconnecting')
+    this.#pending.interrupt(reason)
+    for (const reader of this.#readers) reader.end()
+    const bidden = this.#send('connectClose', undefined, signal)
+    // Whatever comes of it: the connection ends now.
+    await bidden.catch(() => undefined)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  async #negotiate(driver: string, signal: AbortSignal): Promise<void> {
-    this.#enter('connecting')
-    const refused = (error: unknown): never => {
-      if (!(error instanceof LibvirtInterrupted)) throw error
-      throw new LibvirtConnectError(`${this.#where}: ended while it was opened: ${reasonOf(error)}`, { cause: error })
-    }
-    const { types } = await this.#send('authList', procedures.authList, undefined, signal).catch(refused)
-    await this.#authenticate(types, signal).catch(refused)
-    await this.#send('connectOpen', procedures.connectOpen, { name: driver, flags: 0 }, signal).catch(refused)
-    if (this.#endReason !== undefined) throw this.#endReason
-    this.#enter('running')
-  }
-
-  async #authenticate(types: readonly number[], signal: AbortSignal): Promise<void> {
-    if (types.length === 0 || types.includes(authType.none)) return
-    if (types.includes(authType.polkit)) {
-      await this.#send('authPolkit', procedures.authPolkit, undefined, signal).catch((error: unknown) => {
-        if (!(error instanceof LibvirtCallError)) throw error
-        throw new LibvirtConnectError(
-          `${this.#where}: polkit does not let this user in: ${error.said}\nbe root, or allow org.libvirt.unix.manage to this user (polkit rules)`,
-          { cause: error },
-        )
-      })
-      return
-    }
-    const name = types.includes(authType.sasl) ? 'SASL' : `of type ${types.join(', ')}`
-    throw new LibvirtConnectError(
-      `${this.#where}: the daemon wants authentication ${name}, which Lifeboat does not speak; use qemu+ssh, qemu+tls with client certificates, or auth_… = "none" in libvirtd.conf`,
-    )
   }
 
   #onData(chunk: Buffer): void {
@@ -286,6 +302,12 @@ export class LibvirtClient {
     } catch (error) {
       this.#end(error instanceof Error ? error : new LibvirtError(String(error)))
     }
+  }
+
+  #onEnd(): void {
+    const { unfinished } = this.#messages
+    const where = unfinished > 0 ? ` in the middle of a message, after ${unfinished} bytes of it` : ''
+    this.#end(new LibvirtError(`the other side closed the connection${where}`))
   }
 
   #onMessage({ header, body }: Message): void {
@@ -298,6 +320,8 @@ export class LibvirtClient {
       this.#stats.unknownEvents += 1
       return
     }
+    if (header.version !== protocolVersion)
+      throw new LibvirtProtocolError(`version ${header.version} of the protocol; this client speaks ${protocolVersion}`)
     switch (header.type) {
       case messageType.reply:
         this.#settle(header, body)
@@ -315,9 +339,10 @@ export class LibvirtClient {
   #onKeepalive({ procedure }: Header): void {
     if (procedure !== keepalive.ping) return
     this.#stats.pings += 1
-    const pong = Buffer.alloc(headerSize)
-    this.#stream.write(
-      sealMessage(pong, {
+    // Who pings and does not read is not owed an answer; it would wait here without bound.
+    if (this.#stream.writableLength > unreadMost) return
+    this.#write(
+      sealMessage(Buffer.alloc(headerSize), {
         program: program.keepalive,
         version: protocolVersion,
         procedure: keepalive.pong,
@@ -334,60 +359,50 @@ export class LibvirtClient {
       this.#stats.unknownEvents += 1
       return
     }
-    const event = { event: name, ...decodeEvent(name, body) } as LibvirtEvent
+    let event: LibvirtEvent
+    try {
+      event = { event: name, ...decode<object>(eventTable[name].body as never, body, name) } as LibvirtEvent
+    } catch (error) {
+      if (!(error instanceof XdrError)) throw error
+      // Where it ends is known all the same: what comes after it is not lost with it.
+      this.#stats.undecodedEvents += 1
+      return
+    }
     for (const reader of this.#readers) reader.push(event)
   }
 
-  #settle({ serial, status }: Header, body: Buffer): void {
-    const pending = this.#pending.get(serial)
+  #settle(header: Header, body: Buffer): void {
+    const pending = this.#pending.take(header.serial)
     if (pending === undefined) {
-      if (this.#givenUp.delete(serial)) this.#stats.lateReplies += 1
+      if (this.#pending.wasGivenUp(header.serial)) this.#stats.lateReplies += 1
       else this.#stats.unknownReplies += 1
       return
     }
-    this.#pending.delete(serial)
-    pending.signal.removeEventListener('abort', pending.onAbort)
-    if (status === messageStatus.ok) {
-      pending.resolve(body)
+    if (header.procedure === pending.procedure && header.status <= messageStatus.error) {
+      pending.settle(header, body)
       return
     }
-    const { code, domain, message } = decode(remoteError, body, 'an error')
-    pending.reject(new LibvirtCallError(pending.name, code, domain, message ?? `error ${code} of domain ${domain}`))
+    const answer = `procedure ${header.procedure}, status ${header.status}`
+    const breach = new LibvirtProtocolError(`a reply to procedure ${pending.procedure} that says it is of ${answer}`)
+    pending.reject(new LibvirtInterrupted(pending.name, breach))
+    throw breach
   }
 
   #enter(state: Runstate): void {
+    if (state === this.#runstate) return
     this.#runstate = state
     this.#options.onRunstate?.(state)
   }
 
-  #end(reason: Error): void {
+  #end(because: Error): void {
     if (this.#endReason !== undefined) return
+    const reason = this.#leaving ?? because
     this.#endReason = reason
     if (this.#runstate !== 'idle') this.#enter('disconnecting')
-    for (const pending of this.#pending.values()) {
-      pending.signal.removeEventListener('abort', pending.onAbort)
-      pending.reject(new LibvirtInterrupted(pending.name, reason))
-    }
-    this.#pending.clear()
-    this.#givenUp.clear()
+    this.#pending.interrupt(reason)
     for (const reader of this.#readers) reader.end()
     this.#stream.destroy()
     this.#enter('idle')
     this.#settleEnded(reason)
   }
-}
-
-const decodeEvent = (name: EventName, body: Buffer): object => {
-  try {
-    return decode<object>(eventTable[name].body as never, body, `the event ${name}`)
-  } catch (error) {
-    if (error instanceof XdrError) throw new LibvirtProtocolError(error.message, { cause: error })
-    throw error
-  }
-}
-
-const reasonOf = (error: LibvirtInterrupted): string =>
-  error.cause instanceof Error ? error.cause.message : error.message
-const unreachable = (): never => {
-  throw new LibvirtError('neither a URI nor a stream')
 }

@@ -8,6 +8,7 @@
  *     ├── LibvirtTooManyPending  the bound on unanswered calls is reached; nothing was sent
  *     ├── LibvirtProtocolError   the other side does not speak libvirt's protocol; the connection is ended
  *     ├── LibvirtCallError       the daemon refused the call: its own code, domain and words
+ *     ├── LibvirtParseError      the daemon answered, and the answer is not understood: a call that was not refused took effect
  *     └── LibvirtInterrupted     the connection ended while the call was pending: its outcome is UNKNOWN
  */
 export class LibvirtError extends Error {
@@ -57,6 +58,16 @@ export class LibvirtCallError extends LibvirtError {
     this.code = code
     this.domain = domain
     this.said = said
+  }
+}
+
+export class LibvirtParseError extends LibvirtError {
+  override readonly name = 'LibvirtParseError'
+  readonly procedure: string
+  /** @param what `the reply`, `the error` */
+  constructor(procedure: string, what: string, cause: Error) {
+    super(`${procedure}: ${what} is not understood: ${cause.message}`, { cause })
+    this.procedure = procedure
   }
 }
 

@@ -4,10 +4,10 @@
  */
 import { LibvirtProtocolError } from './errors.ts'
 
-/** src/rpc/virnetprotocol.x, VIR_NET_MESSAGE_MAX. @unit bytes */
-export const longestMessage = 33_554_432
 const lengthSize = 4
 export const headerSize = lengthSize + 24
+/** src/rpc/virnetprotocol.x, VIR_NET_MESSAGE_MAX, which does not count the length, as the length does. @unit bytes */
+export const longestMessage = 33_554_432 + lengthSize
 
 /** src/remote/remote_protocol.x, REMOTE_PROGRAM; src/rpc/virkeepaliveprotocol.x, KEEPALIVE_PROGRAM. */
 export const program = { remote: 0x20_00_80_86, keepalive: 0x6b_65_65_70 } as const
@@ -27,7 +27,7 @@ export interface Header {
 
 export interface Message {
   readonly header: Header
-  /** Valid until the next chunk is pushed only if it is read at once: a view, not a copy. */
+  /** A view of what was read, not a copy. */
   readonly body: Buffer
 }
 
@@ -43,55 +43,92 @@ export function sealMessage(message: Buffer, header: Header): Buffer {
   return message
 }
 
-/** Puts chunks together to messages. Holds at most one message that is not complete; a length is believed only within the limit. */
+const none = Buffer.alloc(0)
+
+/**
+ * Puts chunks together to messages. What is whole within a chunk is not copied; of a message that is not, the beginning is held, in a
+ * buffer that grows as bytes arrive: a length is believed only within the limit, and nothing is allocated for bytes that have not come.
+ */
 export class MessageReader {
   readonly #most: number
-  #chunks: Buffer[] = []
-  #held = 0
-  /** Of the message that is being read, once it is known. */
-  #wanted: number | undefined
+  #held = none
+  #length = 0
+  /** Of the message that is held, once its length is. */
+  #wanted = lengthSize
 
   constructor(most: number = longestMessage) {
     this.#most = most
   }
 
-  /** @throws LibvirtProtocolError for a length that no message has */
-  *push(chunk: Buffer): Generator<Message> {
-    this.#chunks.push(chunk)
-    this.#held += chunk.length
-    for (;;) {
-      if (this.#wanted === undefined) {
-        if (this.#held < lengthSize) return
-        const wanted = this.#joined().readUInt32BE(0)
-        if (wanted < headerSize || wanted > this.#most)
-          throw new LibvirtProtocolError(`a message of ${wanted} bytes; there are ${headerSize} to ${this.#most}`)
-        this.#wanted = wanted
-      }
-      if (this.#held < this.#wanted) return
-      const all = this.#joined()
-      const message = all.subarray(0, this.#wanted)
-      const rest = all.subarray(this.#wanted)
-      this.#chunks = rest.length === 0 ? [] : [rest]
-      this.#held = rest.length
-      this.#wanted = undefined
-      yield { header: headerOf(message), body: message.subarray(headerSize) }
-    }
+  /** Bytes of a message that is not complete. */
+  get unfinished(): number {
+    return this.#length
   }
 
-  #joined(): Buffer {
-    const [first] = this.#chunks
-    if (this.#chunks.length === 1 && first !== undefined) return first
-    const all = Buffer.concat(this.#chunks, this.#held)
-    this.#chunks = [all]
-    return all
+  /** @throws LibvirtProtocolError for a length that no message has; the messages before it are given first */
+  *push(chunk: Buffer): Generator<Message> {
+    let at = 0
+    if (this.#length > 0) {
+      at = this.#hold(chunk, at)
+      if (this.#length < this.#wanted) return
+      yield messageOf(this.#release())
+    }
+    while (chunk.length - at >= lengthSize) {
+      const end = at + this.#believed(chunk.readUInt32BE(at))
+      if (end > chunk.length) break
+      yield messageOf(chunk.subarray(at, end))
+      at = end
+    }
+    if (at < chunk.length) this.#hold(chunk, at)
+  }
+
+  #believed(length: number): number {
+    if (length >= headerSize && length <= this.#most) return length
+    throw new LibvirtProtocolError(`a message of ${length} bytes; there are ${headerSize} to ${this.#most}`)
+  }
+
+  /** Takes from `chunk` what the held message lacks. @returns where it stopped */
+  #hold(chunk: Buffer, from: number): number {
+    let at = from
+    if (this.#length < lengthSize) {
+      at = this.#copy(chunk, at, lengthSize)
+      if (this.#length < lengthSize) return at
+      this.#wanted = this.#believed(this.#held.readUInt32BE(0))
+    }
+    return this.#copy(chunk, at, this.#wanted)
+  }
+
+  #copy(chunk: Buffer, from: number, until: number): number {
+    const end = Math.min(from + until - this.#length, chunk.length)
+    const length = this.#length + end - from
+    if (length > this.#held.length) {
+      // Twice as much each time: a message of n bytes costs n copies of a byte, however small the chunks.
+      const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(this.#held.length * 2, until)))
+      this.#held.copy(larger, 0, 0, this.#length)
+      this.#held = larger
+    }
+    chunk.copy(this.#held, this.#length, from, end)
+    this.#length = length
+    return end
+  }
+
+  #release(): Buffer {
+    const whole = this.#held.subarray(0, this.#length)
+    this.#held = none
+    this.#length = 0
+    this.#wanted = lengthSize
+    return whole
   }
 }
 
-const headerOf = (message: Buffer): Header => ({
-  program: message.readUInt32BE(4),
-  version: message.readUInt32BE(8),
-  procedure: message.readInt32BE(12),
-  type: message.readInt32BE(16),
-  serial: message.readUInt32BE(20),
-  status: message.readInt32BE(24),
+const messageOf = (bytes: Buffer): Message => ({
+  header: {
+    program: bytes.readUInt32BE(4),
+    version: bytes.readUInt32BE(8),
+    procedure: bytes.readInt32BE(12),
+    type: bytes.readInt32BE(16),
+    serial: bytes.readUInt32BE(20),
+    status: bytes.readInt32BE(24),
+  },
+  body: bytes.subarray(headerSize),
 })

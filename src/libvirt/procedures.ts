@@ -27,6 +27,7 @@ import {
   string,
   struct,
   uint,
+  unsignedHyper,
 } from './xdr.ts'
 
 const text = string(stringMost)
@@ -41,10 +42,10 @@ export type StoragePool = Decoded<typeof pool>
 const volume = struct({ pool: text, name: text, key: text })
 export type StorageVolume = Decoded<typeof volume>
 const network = struct({ name: text, uuid })
+export type Network = Decoded<typeof network>
 
 const ofDomain = struct({ dom: domain })
 const ofDomainFlags = struct({ dom: domain, flags: uint })
-const onlyDomain = struct({ dom: domain })
 const info = struct({ state: int, capacity: count, allocation: count, available: count })
 
 export interface Procedure<A, R> {
@@ -83,14 +84,14 @@ export const procedures = {
   connectGetCapabilities: procedure(7, nothing, struct({ capabilities: text })),
   domainGetXmlDesc: procedure(14, ofDomainFlags, struct({ xml: text })),
   domainGetAutostart: procedure(15, ofDomain, struct({ autostart: flag })),
-  /** @unit memory in KiB, cpuTime in ns */
+  /** @unit memory in KiB, cpuTime in ns: 104 days of it are more than a double counts */
   domainGetInfo: procedure(
     16,
     ofDomain,
-    struct({ state: int, maxMemory: count, memory: count, cpus: int, cpuTime: count }),
+    struct({ state: int, maxMemory: count, memory: count, cpus: int, cpuTime: unsignedHyper }),
   ),
-  domainLookupByName: procedure(23, struct({ name: text }), onlyDomain),
-  domainLookupByUuid: procedure(24, struct({ uuid }), onlyDomain),
+  domainLookupByName: procedure(23, struct({ name: text }), ofDomain),
+  domainLookupByUuid: procedure(24, struct({ uuid }), ofDomain),
   domainResume: procedure(28, ofDomain, nothing),
   domainSetAutostart: procedure(29, struct({ dom: domain, autostart: flag }), nothing),
   domainSuspend: procedure(34, ofDomain, nothing),
@@ -120,7 +121,7 @@ export const procedures = {
     struct({ dom: domain, path: text, flags: uint }),
     struct({ allocation: count, capacity: count, physical: count }),
   ),
-  domainCreateWithFlags: procedure(196, ofDomainFlags, onlyDomain),
+  domainCreateWithFlags: procedure(196, ofDomainFlags, ofDomain),
   /** @unit MiB/s */
   domainMigrateSetMaxSpeed: procedure(207, struct({ dom: domain, bandwidth: count, flags: uint }), nothing),
   domainGetState: procedure(212, ofDomainFlags, struct({ state: int, reason: int })),
@@ -179,7 +180,7 @@ export const procedures = {
     struct({ doms: array(domain, listMost), stats: uint, flags: uint }),
     struct({ records: array(struct({ dom: domain, params: typedParams(domainStatsMost) }), listMost) }),
   ),
-  domainDefineXmlFlags: procedure(350, struct({ xml: text, flags: uint }), onlyDomain),
+  domainDefineXmlFlags: procedure(350, struct({ xml: text, flags: uint }), ofDomain),
   domainMigrateStartPostCopy: procedure(364, ofDomainFlags, nothing),
   storagePoolLookupByTargetPath: procedure(391, struct({ path: text }), struct({ pool })),
   connectCompareHypervisorCpu: procedure(
@@ -204,11 +205,11 @@ export type ResultOf<P extends ProcedureName> = Decoded<Procedures[P]['result']>
 
 /** What a daemon says of its own accord, once it was asked to (connectDomainEventCallbackRegisterAny). */
 export const events = {
-  /** include/libvirt/libvirt-domain.h, virDomainEventType and its details. */
+  /** `kind` and `detail`: include/libvirt/libvirt-domain.h, virDomainEventType and its details. */
   lifecycle: {
     eventId: 0,
     number: 318,
-    body: struct({ callbackId: int, dom: domain, event: int, detail: int }),
+    body: struct({ callbackId: int, dom: domain, kind: int, detail: int }),
   },
   /** A pass over memory begins. */
   migrationIteration: {

@@ -110,14 +110,19 @@ export class XdrReader {
   double(): number {
     return this.#buffer.readDoubleBE(this.#take(8, 'a double'))
   }
+  /** Bytes with their padding. @throws XdrError when the padding is not zero */
+  #takePadded(length: number, what: string): number {
+    const at = this.#take(padded(length), what)
+    for (let n = at + length; n < this.#at; n += 1)
+      if (this.#buffer[n] !== 0) throw new XdrError(`${what}: its padding is not zero`)
+    return at
+  }
   /** A copy. @throws XdrError when the padding is not zero */
   bytes(length: number, what: string): Buffer {
-    const at = this.#take(padded(length), what)
-    for (let n = at + length; n < at + padded(length); n += 1)
-      if (this.#buffer[n] !== 0) throw new XdrError(`${what}: its padding is not zero`)
+    const at = this.#takePadded(length, what)
     return Buffer.from(this.#buffer.subarray(at, at + length))
   }
-  /** @throws XdrError when it is longer than `most`, or longer than what is left */
+  /** @throws XdrError when it is more than `most` */
   length(most: number, what: string): number {
     const length = this.uint32()
     if (length > most) throw new XdrError(`${what}: ${length} is more than ${most}`)
@@ -125,7 +130,7 @@ export class XdrReader {
   }
   string(most: number): string {
     const length = this.length(most, 'a string')
-    const at = this.#take(padded(length), 'a string')
+    const at = this.#takePadded(length, 'a string')
     return this.#buffer.toString('utf8', at, at + length)
   }
 
@@ -185,8 +190,10 @@ export const count: Codec<number> = {
 export const double: Codec<number> = { write: (to, value) => to.double(value), read: from => from.double() }
 export const nothing: Codec<void> = { write: () => undefined, read: () => undefined }
 
+/** UTF-8. @throws XdrError for one with a NUL inside: the daemon, which is written in C, would read only what stands before it */
 export const string = (most: number): Codec<string> => ({
   write: (to, value) => {
+    if (value.includes('\0')) throw new XdrError('a string with a NUL inside')
     const length = Buffer.byteLength(value)
     if (length > most) throw new XdrError(`a string of ${length} bytes, at most ${most} are allowed`)
     to.string(value)
