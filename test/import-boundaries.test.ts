@@ -8,14 +8,14 @@ import { test } from 'node:test'
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   core: [],
   time: ['core'],
-  config: ['core'],
+  config: ['core', 'libvirt'],
   qmp: ['core', 'time'],
   libvirt: ['core', 'time'],
   remote: ['core', 'time'],
-  hypervisor: ['core', 'time', 'config', 'qmp', 'remote'],
+  hypervisor: ['core', 'time', 'config', 'qmp', 'libvirt', 'remote'],
   journal: ['core', 'config'],
   engine: ['core', 'time', 'config', 'qmp', 'remote', 'hypervisor', 'journal'],
-  lab: ['core', 'time', 'config', 'remote', 'hypervisor'],
+  lab: ['core', 'time', 'config', 'libvirt', 'remote', 'hypervisor'],
   oracle: ['core'],
   cli: ['oracle', 'core', 'time', 'config', 'qmp', 'remote', 'hypervisor', 'journal', 'engine', 'lab'],
 }

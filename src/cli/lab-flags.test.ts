@@ -125,7 +125,7 @@ test('a count is a whole number from what makes sense', () => {
 })
 
 test('a driver or a mode that this version does not have is refused with those it has', () => {
-  assert.match(mistake('--driver', 'libvirt'), /qemu/)
+  assert.match(mistake('--driver', 'xen'), /qemu, libvirt/)
   assert.match(mistake('--allow', 'magic'), /post-copy/)
 })
 

@@ -6,7 +6,16 @@ import { parseInventory } from '../config/inventory-file.ts'
 import { hostId, siteId, vmId } from '../core/ids.ts'
 import { type Bytes, bytes, type BytesPerSecond, type Fraction, type Milliseconds } from '../core/units.ts'
 import { defaultVmPolicy } from '../core/inventory/vm.ts'
-import { completeLinks, fillFor, type LabGuest, type LabHost, type LabSpec, specFromSnapshot } from '../lab/lab-spec.ts'
+import {
+  completeLinks,
+  fillFor,
+  type LabDriver,
+  labDrivers,
+  type LabGuest,
+  type LabHost,
+  type LabSpec,
+  specFromSnapshot,
+} from '../lab/lab-spec.ts'
 import { usageError } from './exit.ts'
 import { countOption, quantityOption } from './quantity-option.ts'
 
@@ -28,7 +37,7 @@ export interface LabFlags {
   readonly loss: Fraction
   readonly disk?: Bytes
   readonly sharedDisk?: Bytes
-  readonly driver: string
+  readonly driver: LabDriver
   readonly allow?: readonly string[]
 }
 
@@ -58,7 +67,7 @@ export function addLabFlags(command: Program, name: string): Program {
     )
     .addOption(quantityOption('--shared-disk <size>', 'size', 'a disk for each guest on storage that all hosts share'))
     .addOption(new Option('--allow <mode...>', 'what guests allow beyond pre-copy').choices(['post-copy'] as const))
-    .addOption(new Option('--driver <driver>', 'what runs the guests').choices(['qemu'] as const).default('qemu'))
+    .addOption(new Option('--driver <driver>', 'what runs the guests').choices(labDrivers).default('qemu'))
 }
 
 /** Site names are letters; hosts `a-1`, guests `vm-1`. @throws CliError */
@@ -75,7 +84,7 @@ export function specFromFlags(flags: LabFlags): LabSpec {
   const links = sites.flatMap((a, s) => sites.slice(s + 1).map(b => ({ between: [a.id, b.id] as const, ...link })))
   const home = hosts.slice(0, flags.hosts)
   const guests = Array.from({ length: flags.vms }, (_, v) => guestFrom(flags, v, home))
-  return { name: flags.name, sites, hosts, links: completeLinks(sites, links), guests }
+  return { name: flags.name, driver: flags.driver, sites, hosts, links: completeLinks(sites, links), guests }
 }
 
 function guestFrom(flags: LabFlags, v: number, home: readonly LabHost[]): LabGuest {

@@ -75,10 +75,7 @@ export function parseHostUri(text: string): HostUri {
 
 function parseLibvirt(text: string): HostUri {
   try {
-    const { host, path, user } = parseLibvirtUri(text)
-    // A name that began with "-" would be an option to ssh.
-    if (host?.startsWith('-') === true || user?.startsWith('-') === true)
-      throw new UriError(`"${text}": no host and no user is named so`)
+    const { host, path } = parseLibvirtUri(text)
     return { kind: 'libvirt', text, host, path }
   } catch (error) {
     if (error instanceof LibvirtUriError) throw new UriError(error.message, { cause: error })

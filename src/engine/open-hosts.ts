@@ -1,8 +1,10 @@
 /** From the configuration to drivers: one {@link Hypervisor} a host, made when first asked for, closed together. */
 import type { HostConfig } from '../config/config-schema.ts'
 import type { Config } from '../config/config-schema.ts'
+import type { HostUri } from '../config/host-uri.ts'
 import { type HostId, hostId } from '../core/ids.ts'
 import type { Hypervisor } from '../hypervisor/hypervisor.ts'
+import { LibvirtHost } from '../hypervisor/libvirt/libvirt-host.ts'
 import { QemuHost } from '../hypervisor/qemu/qemu-host.ts'
 import { localRemote } from '../remote/local.ts'
 import { namespaceRemote } from '../remote/namespace.ts'
@@ -17,7 +19,10 @@ export interface Hosts {
   close(): Promise<void>
 }
 
-function remoteOf({ uri }: HostConfig): Remote {
+type QmpUri = Exclude<HostUri, { kind: 'libvirt' }>
+type LibvirtUri = Extract<HostUri, { kind: 'libvirt' }>
+
+function remoteOf(uri: QmpUri): Remote {
   switch (uri.kind) {
     case 'qmp-local':
       return localRemote
@@ -28,9 +33,28 @@ function remoteOf({ uri }: HostConfig): Remote {
   }
 }
 
-function addressOf(host: HostConfig): string {
-  if (host.migrationAddress !== undefined) return host.migrationAddress
-  return host.uri.kind === 'qmp-ssh' ? host.uri.host : '127.0.0.1'
+function addressOf({ migrationAddress, uri }: HostConfig): string {
+  if (migrationAddress !== undefined) return migrationAddress
+  const host = uri.kind === 'qmp-ssh' || uri.kind === 'libvirt' ? uri.host : undefined
+  return host ?? '127.0.0.1'
+}
+
+/**
+ * How another host's daemon reaches this one: as we do, but for what names files of this machine. A host that we reach by a local
+ * socket is reached by others over TCP, at its address.
+ */
+function connectUri({ text, host, path }: LibvirtUri, address: string): string {
+  if (host !== undefined) return text.replace(/\?.*$/, '')
+  return `qemu+tcp://${address.includes(':') ? `[${address}]` : address}${path}`
+}
+
+function driverOf(id: HostId, host: HostConfig, clock: Clock): Hypervisor {
+  const { uri, memory } = host
+  const migrationAddress = addressOf(host)
+  if (uri.kind !== 'libvirt')
+    return new QemuHost({ host: id, remote: remoteOf(uri), folder: uri.folder, migrationAddress, memory, clock })
+  const connect = connectUri(uri, migrationAddress)
+  return new LibvirtHost({ host: id, uri: uri.text, connectUri: connect, migrationAddress, memory, clock })
 }
 
 export function openHosts(config: Config, clock: Clock): Hosts {
@@ -43,14 +67,7 @@ export function openHosts(config: Config, clock: Clock): Hosts {
       if (known !== undefined) return known
       const host = configured.get(id)
       if (host === undefined) throw new Error(`no host is named ${id} in the configuration`)
-      const driver = new QemuHost({
-        host: id,
-        remote: remoteOf(host),
-        folder: host.uri.folder,
-        migrationAddress: addressOf(host),
-        memory: host.memory,
-        clock,
-      })
+      const driver = driverOf(id, host, clock)
       open.set(id, driver)
       return driver
     },

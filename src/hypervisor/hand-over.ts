@@ -1,15 +1,16 @@
 /**
  * The dangerous procedures that need both sides, each in the only order that is safe:
  * `finish`: source proven departed → target runs → target proven running.  `retire`: target proven running → source ended.
+ * Where the driver carries a VM over by itself, `finish` waits until it has, or until the VM is seen to go on at home.
  * `rollBack`: target ended and proven gone → source goes on.  `whereIs`: both sides asked, nothing changed.
  */
 import type { VmId } from '../core/ids.ts'
-import type { Whereabouts } from '../core/migration/presence.ts'
+import type { Presence, Whereabouts } from '../core/migration/presence.ts'
 import { type Milliseconds, ms } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { poll, withDeadline } from '../time/with-deadline.ts'
 import type { Hypervisor } from './hypervisor.ts'
-import { departedByJournal, NotProven, proveDeparted, proveGone, proveRunning } from './prove.ts'
+import { departedByJournal, NotProven, proveDeparted, proveGone, proveRunning, proveTakenOver } from './prove.ts'
 
 export interface Sides {
   readonly source: Hypervisor
@@ -31,7 +32,12 @@ export async function whereIs({ source, target }: Sides, vm: VmId, signal: Abort
  * Runs the target. The source must have been seen to have sent everything (the caller's journal says so).
  * @throws NotProven when the source may still run; DeadlineExceeded when the target does not run in time
  */
-export async function finish({ source, target }: Sides, vm: VmId, clock: Clock, signal: AbortSignal): Promise<void> {
+export async function finish(sides: Sides, vm: VmId, clock: Clock, signal: AbortSignal): Promise<void> {
+  const { source, target } = sides
+  if (source.capabilities.selfCompleting) {
+    await takenOver(sides, vm, clock, signal)
+    return
+  }
   const departed = await proveDeparted(source, vm, signal).catch((error: unknown) => {
     if (error instanceof NotProven && error.presence.state === 'unreachable') return departedByJournal(source, vm)
     throw error
@@ -40,6 +46,23 @@ export async function finish({ source, target }: Sides, vm: VmId, clock: Clock, 
   await withDeadline(clock, runsWithin, `${vm} to run at ${target.host}`, signal, inner =>
     poll(clock, askEvery, inner, async s => ((await target.presence(vm, s)).state === 'running' ? true : undefined)),
   )
+}
+
+async function takenOver({ source, target }: Sides, vm: VmId, clock: Clock, signal: AbortSignal): Promise<void> {
+  const answered = new AbortController()
+  const is = (side: Hypervisor, inner: AbortSignal): Promise<Presence> =>
+    poll(clock, askEvery, AbortSignal.any([inner, answered.signal]), async s => {
+      const presence = await side.presence(vm, s)
+      return presence.state === 'running' ? presence : undefined
+    })
+  // Neither waits for the other: a daemon that is ending the source's process may not answer before it has.
+  await withDeadline(clock, runsWithin, `${vm} to run at ${target.host}`, signal, async inner => {
+    const home = is(source, inner).then(presence => {
+      throw new NotProven(vm, source.host, 'gone or sent away', presence)
+    })
+    await Promise.race([is(target, inner), home]).finally(() => answered.abort())
+  })
+  await target.run(vm, await proveTakenOver(source, target, vm, signal), signal)
 }
 
 /** Post-copy: the source has handed the processor state over; the target may run while its memory still comes. @throws NotProven */

@@ -52,6 +52,20 @@ export async function proveDeparted(source: Witness, vm: VmId, signal: AbortSign
  */
 export const departedByJournal = (source: Witness, vm: VmId): Departed => make(vm, source.host)
 
+/**
+ * Of a driver that carries a VM over by itself: the target runs it, and the source's daemon lets it run only after the source has
+ * stopped, and never lets the source go on after that. @throws NotProven when it does not run at the target
+ */
+export async function proveTakenOver(
+  source: Witness,
+  target: Witness,
+  vm: VmId,
+  signal: AbortSignal,
+): Promise<Departed> {
+  await proveRunning(target, vm, signal)
+  return make(vm, source.host)
+}
+
 /** @throws NotProven */
 export async function proveRunning(target: Witness, vm: VmId, signal: AbortSignal): Promise<RunsElsewhere> {
   const presence = await target.presence(vm, signal)

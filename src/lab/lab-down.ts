@@ -7,7 +7,7 @@ import { LabError } from './lab-error.ts'
 import { labFolder } from './lab-names.ts'
 import { type KnownProcess, readRecord } from './lab-record.ts'
 import { namespacesOf, removeNamespaces } from './network.ts'
-import { commandLineOf, endProcesses, lives, processesNaming, startTimeOf } from './processes.ts'
+import { commandLineOf, endProcesses, hypervisorsIn, lives, processesNaming, startTimeOf } from './processes.ts'
 
 export interface TakenDown {
   readonly processes: number
@@ -39,7 +39,7 @@ export async function takeDown(root: string, name: string, clock: Clock, signal:
   let ended = 0
   // A process may be starting while we look: look until there is none.
   for (let rounds = 0; rounds < 5; rounds += 1) {
-    const known = [...recorded.filter(lives), ...processesNaming(folder)]
+    const known = [...recorded.filter(lives), ...processesNaming(folder), ...namespacesOf(name).flatMap(hypervisorsIn)]
     const unique = [...new Map(known.map(each => [each.pid, each])).values()]
     if (unique.length === 0) break
     const left = await endProcesses(unique, clock, signal)

@@ -2,11 +2,11 @@
 import type { HostId, SiteId, VmId } from '../core/ids.ts'
 import type { Clock } from '../time/clock.ts'
 import { LabError } from './lab-error.ts'
-import { gatewayNamespace, hostNamespace, vmsFolder } from './lab-names.ts'
+import { gatewayNamespace, hereFolder, hostNamespace, vmsFolder } from './lab-names.ts'
 import type { LabRecord } from './lab-record.ts'
 import { type LabLink, linkBetween } from './lab-spec.ts'
 import { batchIn, namespacesOf, numbered, removeNamespaces } from './network.ts'
-import { endProcesses, processesNaming } from './processes.ts'
+import { endProcesses, hypervisorsIn, processesNaming } from './processes.ts'
 import { wanOf } from './choose-wan.ts'
 import type { LinkChange, LinkStats } from './wan.ts'
 
@@ -47,7 +47,8 @@ export async function killVm(
   signal: AbortSignal,
 ): Promise<number> {
   const { spec } = record
-  const found = spec.hosts.flatMap(host => processesNaming(`${vmsFolder(root, spec.name, host.id)}/${vm}`))
+  const folders = [hereFolder(root, spec.name), ...spec.hosts.map(host => vmsFolder(root, spec.name, host.id))]
+  const found = folders.flatMap(folder => processesNaming(`${folder}/${vm}`))
   if (found.length === 0) throw new LabError(`no process of "${vm}" in lab ${spec.name}`)
   await endProcesses(found, clock, signal)
   return found.length
@@ -75,10 +76,11 @@ export async function killHost(
   const namespace = hostNamespace(spec.name, host)
   if (place !== undefined && namespacesOf(spec.name).includes(namespace))
     await batchIn(place.gateway, [`link del host${place.number}`], signal)
-  const found = processesNaming(vmsFolder(root, spec.name, host))
-  await endProcesses(found, clock, signal)
+  const guests = processesNaming(vmsFolder(root, spec.name, host))
+  const others = hypervisorsIn(namespace).filter(each => !guests.some(({ pid }) => pid === each.pid))
+  await endProcesses([...guests, ...others], clock, signal)
   if (namespacesOf(spec.name).includes(namespace)) await removeNamespaces([namespace], signal)
-  return found.length
+  return guests.length + others.filter(({ what }) => what.includes('qemu-system')).length
 }
 
 export async function killSite(

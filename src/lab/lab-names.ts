@@ -25,5 +25,17 @@ export const guestFolder = (root: string, lab: string, host: HostId, vm: VmId): 
   join(vmsFolder(root, lab, host), vm)
 export const serialLog = (root: string, lab: string, host: HostId, vm: VmId): string =>
   join(guestFolder(root, lab, host, vm), 'serial.log')
+
+/** What one host's libvirtd has in place of the machine's own folders: `etc`, `run`, `lib`, `log`, `cache`. */
+export const libvirtFolder = (root: string, lab: string, host: HostId): string =>
+  join(labFolder(root, lab), 'libvirt', host)
+/** Reached from outside the host's mount namespace too, since it lies in the lab's folder. */
+export const libvirtSocket = (root: string, lab: string, host: HostId): string =>
+  join(libvirtFolder(root, lab, host), 'run', 'libvirt-sock')
+/**
+ * A libvirt guest's definition is the same on every host, so its files have one path on all of them: within a host's mount namespace
+ * this is the host's own folder of VMs. Elsewhere it is empty.
+ */
+export const hereFolder = (root: string, lab: string): string => join(labFolder(root, lab), 'here')
 export const relaySocket = (root: string, lab: string): string => join(labFolder(root, lab), 'relay.sock')
 export const configFile = (root: string, lab: string): string => join(labFolder(root, lab), 'lifeboat.yaml')

@@ -19,7 +19,7 @@ import { dirtySchema, hostNameSchema, siteNameSchema, vmNameSchema, vmPolicySche
 import { bytes, bytesPerSecond, fraction, ms, printBytes, printRate, printTime } from '../core/units.ts'
 import { LabError, LabNotFound } from './lab-error.ts'
 import { labFolder } from './lab-names.ts'
-import type { LabSpec } from './lab-spec.ts'
+import { labDrivers, type LabSpec } from './lab-spec.ts'
 
 const recordFile = 'record.json'
 
@@ -30,6 +30,7 @@ export type KnownProcess = z.infer<typeof processSchema>
 const rawBytes = z.number().transform(bytes)
 const specSchema = z.object({
   name: z.string(),
+  driver: z.enum(labDrivers).default('qemu'),
   sites: z.array(z.object({ id: siteNameSchema, safe: z.boolean() })),
   hosts: z.array(z.object({ id: hostNameSchema, site: siteNameSchema, memory: rawBytes })),
   links: z.array(

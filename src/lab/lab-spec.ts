@@ -45,8 +45,14 @@ export interface LabGuest {
   readonly group: string | undefined
   readonly policy: VmPolicy
 }
+/** What runs the guests: QEMU as it is, or a libvirtd for each host. */
+export const labDrivers = ['qemu', 'libvirt'] as const
+export type LabDriver = (typeof labDrivers)[number]
+
 export interface LabSpec {
   readonly name: string
+  /** @default qemu */
+  readonly driver?: LabDriver
   readonly sites: readonly LabSite[]
   readonly hosts: readonly LabHost[]
   readonly links: readonly LabLink[]

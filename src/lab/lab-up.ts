@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import type { Clock } from '../time/clock.ts'
 import { neverAborts, withDeadline } from '../time/with-deadline.ts'
 import { seconds, showTime } from '../core/units.ts'
-import { guestImage } from './guest-image.ts'
+import { type GuestImage, guestImage } from './guest-image.ts'
 import { labConfig } from './lab-config.ts'
 import { takeDown } from './lab-down.ts'
 import { LabAlreadyUp } from './lab-error.ts'
@@ -13,6 +13,8 @@ import { type KnownProcess, labExists, type LabRecord, writeRecord } from './lab
 import { insistOnSpec, type LabGuest, type LabSpec } from './lab-spec.ts'
 import { makeNetwork } from './network.ts'
 import { insistOnRequirements } from './requirements.ts'
+import { startDaemons } from './start-daemons.ts'
+import { startDomain } from './start-domains.ts'
 import { bootsAtOnce, startGuest, waitForReady, writeDefinition } from './start-guests.ts'
 import { bestWan, wanOf } from './choose-wan.ts'
 import type { WanKind } from './wan.ts'
@@ -33,7 +35,7 @@ const cleanUpWithin = seconds(60)
 /** @throws LabAlreadyUp, LabRequirement, LabError; nothing is left behind then */
 export async function labUp(spec: LabSpec, options: LabUpOptions, signal: AbortSignal): Promise<LabRecord> {
   const { root, clock, onProgress } = options
-  insistOnRequirements()
+  insistOnRequirements(undefined, spec.driver)
   insistOnSpec(spec)
   if (labExists(root, spec.name)) {
     throw new LabAlreadyUp(
@@ -59,8 +61,8 @@ export async function labUp(spec: LabSpec, options: LabUpOptions, signal: AbortS
     await makeNetwork(spec, signal)
     keep(await wanOf(record.wan, root).make(spec, signal))
     writeFileSync(configFile(root, spec.name), labConfig(root, spec))
-    for (const guest of spec.guests) writeDefinition(root, spec, guest, image)
-    await bootAll(spec, options, keep, signal)
+    const start = await guestStarter(spec, options, image, keep, signal)
+    await bootAll(spec, options, start, signal)
     record = { ...record, state: 'up' }
     writeRecord(root, record)
     onProgress(`lab ${spec.name} is up after ${showTime(clock.now() - begun)}`)
@@ -73,19 +75,33 @@ export async function labUp(spec: LabSpec, options: LabUpOptions, signal: AbortS
   }
 }
 
-/** A few at a time: the next one starts when one is ready. */
-async function bootAll(
+type StartGuest = (guest: LabGuest, signal: AbortSignal) => Promise<void>
+
+/** Makes ready what runs guests here. @returns how one is started */
+async function guestStarter(
   spec: LabSpec,
-  options: LabUpOptions,
+  { root, clock, onProgress }: LabUpOptions,
+  image: GuestImage,
   keep: (more: readonly KnownProcess[]) => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<StartGuest> {
+  if (spec.driver !== 'libvirt') {
+    for (const guest of spec.guests) writeDefinition(root, spec, guest, image)
+    return async (guest, inner) => keep([await startGuest(root, spec, guest, inner)])
+  }
+  onProgress(`libvirt: a daemon for each of ${spec.hosts.length} hosts`)
+  await startDaemons(root, spec, keep, clock, signal)
+  return async (guest, inner) => keep([await startDomain(root, spec, guest, image, inner)])
+}
+
+/** A few at a time: the next one starts when one is ready. */
+async function bootAll(spec: LabSpec, options: LabUpOptions, start: StartGuest, signal: AbortSignal): Promise<void> {
   const { root, clock, onProgress } = options
   const left: LabGuest[] = [...spec.guests]
   let ready = 0
   const worker = async (inner: AbortSignal): Promise<void> => {
     for (let guest = left.shift(); guest !== undefined; guest = left.shift()) {
-      keep([await startGuest(root, spec, guest, inner)])
+      await start(guest, inner)
       await waitForReady(root, spec, [guest], clock, () => undefined, inner)
       ready += 1
       onProgress(`guests ready ${ready} of ${spec.guests.length}`)

@@ -1,5 +1,5 @@
 /** Processes of a lab: found, told apart by start time, ended. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import type { Milliseconds } from '../core/units.ts'
 import { ms } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
@@ -30,6 +30,33 @@ export function commandLineOf(pid: number): readonly string[] {
   }
 }
 
+const hypervisors = /qemu-system|libvirtd$/
+
+/**
+ * QEMU and libvirtd processes in a network namespace: a libvirtd names no folder when it starts a QEMU to see what it can.
+ * @param name as `ip netns` knows it
+ */
+export function hypervisorsIn(name: string): readonly KnownProcess[] {
+  const inode = statSync(`/run/netns/${name}`, { throwIfNoEntry: false })?.ino
+  if (inode === undefined) return []
+  return readdirSync('/proc').flatMap(text => {
+    const pid = Number(text)
+    if (!Number.isInteger(pid) || namespaceOf(pid) !== `net:[${inode}]`) return []
+    const program = commandLineOf(pid)[0] ?? ''
+    const startTime = startTimeOf(pid)
+    return startTime !== undefined && hypervisors.test(program) ? [{ pid, startTime, what: program }] : []
+  })
+}
+
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`)
+  } catch (error) {
+    if (error instanceof Error) return undefined
+    throw error
+  }
+}
+
 /** Every process one of whose arguments names something inside `folder`, but not ourselves. */
 export function processesNaming(folder: string): readonly KnownProcess[] {
   const found: KnownProcess[] = []
@@ -44,11 +71,11 @@ export function processesNaming(folder: string): readonly KnownProcess[] {
   return found
 }
 
-/** Only what a lab itself starts: a QEMU or a relay whose arguments point into the lab's folder. An editor with a log open is not ours. */
+/** Only what a lab itself starts: a QEMU, a libvirtd or a relay whose arguments point into the lab's folder. An editor with a log open is not ours. */
 function isOurs(words: readonly string[], folder: string): boolean {
   const program = words[0] ?? ''
   const inside = words.some(word => namesPathIn(word, folder))
-  return inside && (/qemu-system/.test(program) || words.some(word => /relay-main\.[jt]s$/.test(word)))
+  return inside && (hypervisors.test(program) || words.some(word => /relay-main\.[jt]s$/.test(word)))
 }
 
 /** `file:/labs/x/…`, `path=/labs/x/…`, `/labs/x/…`, but not `/backup/labs/x/…`. */

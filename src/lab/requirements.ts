@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { LabRequirement } from './lab-error.ts'
+import type { LabDriver } from './lab-spec.ts'
 
 /** Programs, and the Debian package each comes with. */
 const programs: Readonly<Record<string, string>> = {
@@ -14,6 +15,13 @@ const programs: Readonly<Record<string, string>> = {
   ethtool: 'ethtool',
   ping: 'iputils-ping',
   pgrep: 'procps',
+}
+
+/** Beyond those, where each host has a libvirtd. */
+const libvirtPrograms: Readonly<Record<string, string>> = {
+  libvirtd: 'libvirt-daemon-system libvirt-daemon-driver-qemu',
+  unshare: 'util-linux',
+  hostname: 'hostname',
 }
 
 const searched = (): string[] => [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
@@ -56,11 +64,12 @@ const thisMachine = (): Machine => ({
 })
 
 /** @throws LabRequirement listing everything that is missing */
-export function insistOnRequirements(machine: Machine = thisMachine()): void {
+export function insistOnRequirements(machine: Machine = thisMachine(), driver: LabDriver = 'qemu'): void {
   if (!machine.isRoot) {
     throw new LabRequirement('the lab makes network namespaces, which needs root: try again with sudo')
   }
-  const missing = Object.entries(programs).filter(([program]) => !machine.has(program))
+  const needed = driver === 'libvirt' ? { ...programs, ...libvirtPrograms } : programs
+  const missing = Object.entries(needed).filter(([program]) => !machine.has(program))
   const kernel = !machine.hasKernel
   if (missing.length === 0 && !kernel) return
   const packages = [...new Set([...missing.map(([, name]) => name), ...(kernel ? ['linux-image-cloud-amd64'] : [])])]

@@ -30,7 +30,7 @@ const accelerator = ['-accel', 'tcg', '-cpu', 'qemu64']
  */
 const crooked = 8
 /** sun_path has 108 bytes, one for the terminator (unix(7)). */
-const longestSocketPath = 107
+export const longestSocketPath = 107
 /** Measured: a guest is ready in some 3 s of one core; the fill adds to that. Twenty times as much is not slow, it is stuck. */
 const readyWithinPerGuest = seconds(15)
 const readyWithinAtLeast = seconds(90)
@@ -42,16 +42,22 @@ export const bootsAtOnce = (cores: number): number => Math.max(2, cores * 2)
 const mebi = (size: Bytes): number => Math.floor(size / 1_048_576)
 const kibi = (size: number): number => Math.floor(size / 1024)
 
-function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage): readonly string[] {
-  const { dirty, disk } = guest
-  const parameters = [
+export function kernelParameters({ fill, dirty, disk }: LabGuest): string {
+  return [
     'console=ttyS0 quiet rdinit=/init panic=1 nokaslr mitigations=off',
-    `lb.fill=${mebi(guest.fill)}`,
+    `lb.fill=${mebi(fill)}`,
     ...(dirty === undefined
       ? []
       : [`lb.hot=${kibi(dirty.hot)} lb.period=${Math.round(dirty.period)} lb.cold=${kibi(dirty.cold)}`]),
     ...(disk === undefined ? [] : ['lb.disk=1']),
-  ]
+  ].join(' ')
+}
+
+/** @unit KiB */
+export const crookedMemory = (guest: LabGuest): number => kibi(guest.memory) - crooked
+
+function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage): readonly string[] {
+  const { disk } = guest
   return [
     'qemu-system-x86_64',
     ...accelerator,
@@ -62,13 +68,13 @@ function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage)
     '-display',
     'none',
     '-m',
-    `${kibi(guest.memory) - crooked}K`,
+    `${crookedMemory(guest)}K`,
     '-kernel',
     image.kernel,
     '-initrd',
     image.initrd,
     '-append',
-    parameters.join(' '),
+    kernelParameters(guest),
     '-serial',
     'file:{dir}/serial.log',
     ...(disk === undefined
@@ -77,11 +83,20 @@ function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage)
   ]
 }
 
-const diskFile = (root: string, spec: LabSpec, guest: LabGuest, dir: string): string =>
+export const diskFile = (root: string, spec: LabSpec, guest: LabGuest, dir: string): string =>
   guest.disk?.shared === true ? join(labFolder(root, spec.name), 'shared', `${guest.vm}.img`) : `${dir}/disk.img`
 
+export function makeDisk(root: string, spec: LabSpec, guest: LabGuest): void {
+  if (guest.disk === undefined) return
+  const file = diskFile(root, spec, guest, guestFolder(root, spec.name, guest.host, guest.vm))
+  mkdirSync(join(file, '..'), { recursive: true })
+  const handle = openSync(file, 'w')
+  ftruncateSync(handle, guest.disk.size)
+  closeSync(handle)
+}
+
 /** The same lab has the same UUIDs each time. */
-function uuidOf(lab: string, guest: LabGuest): string {
+export function uuidOf(lab: string, guest: LabGuest): string {
   const hex = createHash('sha256').update(`${lab}/${guest.vm}`).digest('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
@@ -98,14 +113,8 @@ export function writeDefinition(root: string, spec: LabSpec, guest: LabGuest, im
     )
   }
   mkdirSync(dir, { recursive: true })
+  makeDisk(root, spec, guest)
   const { disk } = guest
-  if (disk !== undefined) {
-    const file = diskFile(root, spec, guest, dir)
-    mkdirSync(join(file, '..'), { recursive: true })
-    const handle = openSync(file, 'w')
-    ftruncateSync(handle, disk.size)
-    closeSync(handle)
-  }
   const definition = parseDefinition(
     JSON.stringify({
       version: 1,

@@ -49,7 +49,8 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
       '\nExample:\n  lifeboat lab up --vms 4 --wan 50Mbit/s --rtt 80ms\n  lifeboat --config /var/lib/lifeboat/labs/lab/lifeboat.yaml evacuate a --to b',
     )
     .action(async (folder: string | undefined, flags: LabFlags) => {
-      const spec = folder === undefined ? specFromFlags(flags) : specFromFolder(flags.name, folder)
+      const { driver } = flags
+      const spec = folder === undefined ? specFromFlags(flags) : { ...specFromFolder(flags.name, folder), driver }
       await interruptible(signal => labUp(spec, { root: flags.root, clock: realClock(), onProgress: err }, signal))
       const config = configFile(flags.root, flags.name)
       const from = spec.sites.find(site => !site.safe)?.id ?? spec.sites[0]?.id

@@ -1,0 +1,22 @@
+/** What a libvirt source tells a libvirt target about a VM, as text. */
+import { z } from 'zod'
+
+const schema = z.object({
+  version: z.literal(1),
+  name: z.string(),
+  uuid: z.string(),
+  /** Its host starts it at boot; libvirt does not carry this over. */
+  autostart: z.boolean(),
+  /** The persistent definition; of a transient VM what it runs as. */
+  xml: z.string(),
+})
+export type LibvirtDefinition = z.infer<typeof schema>
+
+export const printLibvirtDefinition = (definition: Omit<LibvirtDefinition, 'version'>): string =>
+  JSON.stringify({ version: 1, ...definition })
+/** @throws ZodError, or SyntaxError when the text is no JSON */
+export const parseLibvirtDefinition = (text: string): LibvirtDefinition => schema.parse(JSON.parse(text))
+
+const destinationSchema = z.object({ connect: z.string(), migrate: z.string() })
+/** A {@link Landing}'s uri: libvirt needs two. @throws ZodError, SyntaxError */
+export const parseDestination = (text: string) => destinationSchema.parse(JSON.parse(text))
