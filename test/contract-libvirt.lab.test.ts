@@ -20,6 +20,8 @@ contract('libvirt', {
   skip: whyNot(),
   // The target's daemon chooses the port, when memory is about to flow.
   portless: true,
+  selfCompleting: true,
+  unbreakable: true,
   up: async () => {
     const spec = smallSpec('lvcontract', 1)
     // QEMU samples too few pages of a guest of this size to meet a small hot set each time.

@@ -37,12 +37,19 @@ export interface ContractHarness {
   readonly skip: string | undefined
   /** The world it makes has no migration ports that could be taken: then there is nothing to ask about them. */
   readonly portless?: boolean
+  /** Its driver takes a source to its target by itself: nothing waits there to be told. */
+  readonly selfCompleting?: boolean
+  /** Connections of running migrations cannot be broken in it. */
+  readonly unbreakable?: boolean
   up(): Promise<ContractWorld>
 }
 
 const patience = 60_000
 const askEvery = ms(20)
 const slow = mebibytes(1)
+
+/** What this world has no answer to is not asked of it. */
+const unasked = (_name: string, _ask: () => Promise<void>): void => undefined
 
 export function contract(driver: string, harness: ContractHarness): void {
   describe(`contract of the hypervisor port: ${driver}`, { skip: harness.skip ?? false }, () => {
@@ -186,11 +193,11 @@ export function contract(driver: string, harness: ContractHarness): void {
       await rollBack(sides, world.vm, signal())
     })
 
-    test('arrived whole, it runs nowhere until it is told to, and can still go home', async context => {
-      if (selfCompleting()) {
-        context.skip('this driver runs it by itself')
-        return
-      }
+    const waitsToBeTold = harness.selfCompleting === true ? unasked : test
+    const goesByItself = harness.selfCompleting === true ? test : unasked
+    const breaks = harness.unbreakable === true ? unasked : test
+
+    waitsToBeTold('arrived whole, it runs nowhere until it is told to, and can still go home', async () => {
       await send(plainStart, undefined)
       await untilStatus(['completed'])
       const where = await poll(world.clock, askEvery, signal(), async inner => {
@@ -207,22 +214,21 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.ok(await world.guestLives())
     })
 
-    test('while it is on its way it is at home only: nothing ends it there, and what ends its target costs an attempt', async context => {
-      if (!selfCompleting()) {
-        context.skip('a target of this driver waits to be told')
-        return
-      }
-      await send(plainStart, slow)
-      await untilStatus(['active'])
-      await assert.rejects(retire(sides, world.vm, signal()), NotProven)
-      await assert.rejects(finish(sides, world.vm, world.clock, signal()), NotProven)
-      await sides.target.discard(world.vm, signal())
-      const last = await untilStatus(['cancelled', 'failed'])
-      assert.ok(last.error !== undefined)
-      await rollBack(sides, world.vm, signal())
-      assert.equal(await states(), 'running / absent')
-      assert.ok(await world.guestLives())
-    })
+    goesByItself(
+      'while it is on its way it is at home only: nothing ends it there, and what ends its target costs an attempt',
+      async () => {
+        await send(plainStart, slow)
+        await untilStatus(['active'])
+        await assert.rejects(retire(sides, world.vm, signal()), NotProven)
+        await assert.rejects(finish(sides, world.vm, world.clock, signal()), NotProven)
+        await sides.target.discard(world.vm, signal())
+        const last = await untilStatus(['cancelled', 'failed'])
+        assert.ok(last.error !== undefined)
+        await rollBack(sides, world.vm, signal())
+        assert.equal(await states(), 'running / absent')
+        assert.ok(await world.guestLives())
+      },
+    )
 
     /** Asked in this order, two answers "running" are no race: a source that ran after its target did. */
     const neverTwice = async (stop: AbortSignal): Promise<number> => {
@@ -294,11 +300,8 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.ok(await world.guestLives())
     })
 
-    test('post-copy whose connections broke is joined again', async context => {
-      if (world.breakConnections === undefined || !sides.source.capabilities.inFlight.postCopy) {
-        context.skip('connections cannot be broken here')
-        return
-      }
+    breaks('post-copy whose connections broke is joined again', async () => {
+      assert.ok(world.breakConnections !== undefined && sides.source.capabilities.inFlight.postCopy)
       await send(postCopy, 2 * slow)
       await untilStatus(['active'])
       await sides.source.startPostCopy(world.vm, signal())

@@ -217,6 +217,22 @@ describe('writer and reader', () => {
     assert.equal(new XdrWriter(5_000).done().length, 5_000)
   })
 
+  test('every fixed size is written where the buffer had to grow for it', () => {
+    for (let before = 200; before < 300; before += 4) {
+      const written = (write: (to: XdrWriter) => void): Buffer => {
+        const writer = new XdrWriter()
+        writer.bytes(Buffer.alloc(before))
+        write(writer)
+        return writer.done().subarray(before)
+      }
+      assert.equal(written(to => to.int32(-7)).readInt32BE(0), -7)
+      assert.equal(written(to => to.uint32(7)).readUInt32BE(0), 7)
+      assert.equal(written(to => to.int64(-7n)).readBigInt64BE(0), -7n)
+      assert.equal(written(to => to.uint64(7n)).readBigUInt64BE(0), 7n)
+      assert.equal(written(to => to.double(0.5)).readDoubleBE(0), 0.5)
+    }
+  })
+
   test('padding is zero whatever the buffer held before', () => {
     for (let n = 0; n < 200; n += 1) {
       Buffer.allocUnsafe(256).fill(0xff)

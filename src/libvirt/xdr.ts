@@ -23,7 +23,7 @@ export class XdrWriter {
     this.#length = headroom
   }
 
-  /** Room for `size` more bytes; returns where they go. */
+  /** Room for `size` more bytes; returns where they go. The buffer may be another one afterwards. */
   #take(size: number): number {
     const at = this.#length
     if (at + size > this.#buffer.length) {
@@ -36,19 +36,24 @@ export class XdrWriter {
   }
 
   int32(value: number): void {
-    this.#buffer.writeInt32BE(value, this.#take(4))
+    const at = this.#take(4)
+    this.#buffer.writeInt32BE(value, at)
   }
   uint32(value: number): void {
-    this.#buffer.writeUInt32BE(value, this.#take(4))
+    const at = this.#take(4)
+    this.#buffer.writeUInt32BE(value, at)
   }
   int64(value: bigint): void {
-    this.#buffer.writeBigInt64BE(value, this.#take(8))
+    const at = this.#take(8)
+    this.#buffer.writeBigInt64BE(value, at)
   }
   uint64(value: bigint): void {
-    this.#buffer.writeBigUInt64BE(value, this.#take(8))
+    const at = this.#take(8)
+    this.#buffer.writeBigUInt64BE(value, at)
   }
   double(value: number): void {
-    this.#buffer.writeDoubleBE(value, this.#take(8))
+    const at = this.#take(8)
+    this.#buffer.writeDoubleBE(value, at)
   }
   /** Bytes without their length, padded with zeros. */
   bytes(value: Uint8Array): void {
