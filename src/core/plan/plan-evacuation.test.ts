@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { aHost, aPath, arbRequest, aSnapshot, aVm, runs, someVms } from '../../../test/arbitraries.ts'
-import { siteId } from '../ids.ts'
-import { vmsOfSite } from '../inventory/snapshot.ts'
-import { defaultVmPolicy } from '../inventory/vm.ts'
+import { aHost, aPath, arbRequest, aSite, aSnapshot, aVm, runs, someVms } from '../../../test/arbitraries.ts'
+import { hostId, siteId } from '../ids.ts'
+import { hostsOfSite, type Path, pathBetween, vmsOfSite } from '../inventory/snapshot.ts'
+import { bytesToMove, defaultVmPolicy, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { showFailure } from '../migration/failure.ts'
 import { bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../units.ts'
 import { checkPlan } from './check-plan.ts'
+import { freeMemory, openLedger, reserve } from './ledger.ts'
+import { inOrder } from './order.ts'
+import { acceptable } from './placement.ts'
 import { planEvacuation, type PlanRequest } from './plan-evacuation.ts'
 
 const requestOf = (change: Partial<PlanRequest>): PlanRequest => ({
@@ -208,4 +211,205 @@ test('where no site is chosen the reason says so', () => {
   const [stays] = planEvacuation(requestOf({ targets: [] })).unplaced
   assert.ok(stays !== undefined)
   assert.equal(showFailure(stays.failure), 'no target: no safe host is known')
+})
+
+// ── most value per time first, spread over all ways out ──
+
+const byValue = (change: Partial<PlanRequest>): PlanRequest =>
+  requestOf({ order: 'value-per-time', policy: 'finish-first', ...change })
+const movedBy = (request: PlanRequest): readonly string[] => planEvacuation(request).moves.map(({ vm }) => vm)
+
+/** Each in turn to the host by which it would be home soonest, of those the emptiest: slow, and with every filter asked anew. */
+function placedInTurn(request: PlanRequest): readonly string[] {
+  const { snapshot, endangered, targets } = request
+  const all = endangered.flatMap(site => vmsOfSite(snapshot, site))
+  const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
+  const rateOf = (vm: Vm): number => {
+    const hosts = targets.flatMap(site => hostsOfSite(snapshot, site))
+    const rates = hosts.map(({ id }) => pathBetween(snapshot, vm.host, id)?.capacity ?? Infinity)
+    return rates.length === 0 ? Infinity : Math.max(...rates)
+  }
+  let ledger = openLedger(snapshot)
+  const busy = new Map<Path, number>()
+  const placed: string[] = []
+  for (const vm of inOrder(all, 'value-per-time', rateOf)) {
+    if (mayNotMove(vm) !== undefined) continue
+    const view = { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks: false }
+    const ends = acceptable(vm, view).map(host => {
+      const path = pathBetween(snapshot, vm.host, host.id)
+      const at = path?.capacity === undefined ? 0 : (busy.get(path) ?? 0) + bytesToMove(vm) / path.capacity
+      return { host, path, at, free: freeMemory(ledger, host.id) }
+    })
+    const [first] = ends.sort((a, b) => a.at - b.at || b.free - a.free)
+    if (first === undefined) continue
+    ledger = reserve(ledger, first.host.id, vm.memory)
+    if (first.path !== undefined) busy.set(first.path, first.at)
+    placed.push(vm.id)
+  }
+  return placed
+}
+
+test('by value: the planner never breaks a rule either', () => {
+  fc.assert(
+    fc.property(arbRequest, request => {
+      const asked = { ...request, order: 'value-per-time' } as const
+      assert.deepEqual(checkPlan(asked, planEvacuation(asked)), [])
+    }),
+    runs(1_000),
+  )
+})
+
+test('by value: hosts are never promised more than they have, whatever is short', () => {
+  let full = 0
+  fc.assert(
+    fc.property(arbRequest, request => {
+      const { snapshot } = request
+      const { moves } = planEvacuation({ ...request, order: 'value-per-time' })
+      for (const { id, memory } of snapshot.hosts) {
+        const there = snapshot.vms.filter(vm => vm.host === id || moves.some(m => m.vm === vm.id && m.target === id))
+        const arrives = moves.some(({ target }) => target === id)
+        const taken = there.reduce((sum, vm) => sum + vm.memory, 0)
+        if (arrives) assert.ok(taken <= memory, `${id} has ${memory} and is promised ${taken}`)
+        if (arrives && taken > memory / 2) full += 1
+      }
+    }),
+    runs(1_000),
+  )
+  assert.ok(full > 30, `hosts are more than half full ${full} times`)
+})
+
+test('dealing out the load afresh places the same VMs in the same order, and leaves out nobody', () => {
+  let some = 0
+  fc.assert(
+    fc.property(arbRequest, request => {
+      const asked = { ...request, order: 'value-per-time' } as const
+      assert.deepEqual(movedBy(asked), placedInTurn(asked))
+      if (movedBy(asked).length < asked.endangered.flatMap(site => vmsOfSite(asked.snapshot, site)).length) some += 1
+    }),
+    runs(500),
+  )
+  assert.ok(some > 100, 'not all are placed')
+})
+
+test('by value: most value per time sets out first, and every VM of an endangered site is spoken of once', () => {
+  const vms = [
+    aVm('large', 'a-1', { used: mebibytes(1_000) }),
+    aVm('small', 'a-1', { used: mebibytes(100) }),
+    aVm('precious', 'a-1', { used: mebibytes(500), value: 10 }),
+  ]
+  assert.deepEqual(movedBy(byValue({ snapshot: aSnapshot({ vms }) })), ['precious', 'small', 'large'])
+  fc.assert(
+    fc.property(arbRequest, request => {
+      const asked = { ...request, order: 'value-per-time' } as const
+      const { moves, unplaced } = planEvacuation(asked)
+      const leaving = request.endangered.flatMap(site => vmsOfSite(request.snapshot, site)).map(({ id }) => id)
+      assert.deepEqual([...moves, ...unplaced].map(({ vm }) => vm).sort(), [...leaving].sort())
+    }),
+    runs(300),
+  )
+})
+
+const arbShort = fc.record({
+  vms: fc.array(fc.record({ used: fc.integer({ min: 20, max: 1_000 }), value: fc.integer({ min: 1, max: 20 }) }), {
+    minLength: 1,
+    maxLength: 12,
+  }),
+  places: fc.integer({ min: 0, max: 12 }),
+})
+
+test('where there is not room for all, those worth most per time have the places', () => {
+  let left = 0
+  fc.assert(
+    fc.property(arbShort, ({ vms, places }) => {
+      const snapshot = aSnapshot({
+        hosts: [
+          aHost('a-1', 'a', { memory: mebibytes(65_536) }),
+          // Two hosts, of which the first has one place more where the number is odd.
+          aHost('b-1', 'b', { memory: mebibytes(1024 * Math.ceil(places / 2)) }),
+          aHost('b-2', 'b', { memory: mebibytes(1024 * Math.floor(places / 2)) }),
+        ],
+        vms: vms.map(({ used, value }, n) => aVm(`vm-${n + 1}`, 'a-1', { used: mebibytes(used), value })),
+      })
+      const { moves, unplaced } = planEvacuation(byValue({ snapshot }))
+      assert.equal(moves.length, Math.min(places, vms.length))
+      const worth = (id: string): number => {
+        const vm = snapshot.vms.find(each => each.id === id)
+        return vm === undefined ? Number.NaN : vm.value / vm.used
+      }
+      const least = Math.min(...moves.map(({ vm }) => worth(vm)))
+      for (const { vm } of unplaced) {
+        left += 1
+        assert.ok(worth(vm) <= least * (1 + 1e-12), `${vm} is left behind for one worth less`)
+      }
+    }),
+    runs(300),
+  )
+  assert.ok(left > 100, 'room is short')
+})
+
+test('all ways out end together, but for less than the largest VM', () => {
+  let several = 0
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 10, max: 10_000 }), { minLength: 1, maxLength: 4 }),
+      fc.array(fc.integer({ min: 1, max: 4_000 }), { minLength: 1, maxLength: 30 }),
+      (capacities, sizes) => {
+        const sites = capacities.map((_, n) => `safe-${n + 1}`)
+        const snapshot = aSnapshot({
+          sites: [aSite('a'), ...sites.map(site => aSite(site, { safe: true }))],
+          hosts: [
+            aHost('a-1', 'a', { memory: mebibytes(1_048_576) }),
+            ...sites.map(site => aHost(`${site}-1`, site, { memory: mebibytes(1_048_576) })),
+          ],
+          paths: capacities.map((capacity, n) => aPath('a', sites[n] ?? '', { capacity: megabitsPerSecond(capacity) })),
+          vms: sizes.map((used, n) =>
+            aVm(`vm-${n + 1}`, 'a-1', { memory: mebibytes(4_096), used: mebibytes(used), value: 1 + (n % 3) }),
+          ),
+        })
+        const { moves } = planEvacuation(byValue({ snapshot, targets: sites.map(siteId) }))
+        assert.equal(moves.length, sizes.length)
+        const largest = mebibytes(Math.max(...sizes))
+        const ends = sites.map((site, n) => {
+          const rate = megabitsPerSecond(capacities[n] ?? 0)
+          const load = moves.reduce((sum, { vm, target }) => {
+            const size = snapshot.vms.find(({ id }) => id === vm)?.used ?? 0
+            return sum + (target === hostId(`${site}-1`) ? size : 0)
+          }, 0)
+          return { end: load / rate, largest: largest / rate }
+        })
+        if (ends.filter(({ end }) => end > 0).length > 1) several += 1
+        for (const one of ends)
+          for (const other of ends) assert.ok(one.end <= (other.end + other.largest) * (1 + 1e-9), JSON.stringify(ends))
+      },
+    ),
+    runs(300),
+  )
+  assert.ok(several > 100, 'several ways are used')
+})
+
+test('one way out for all: a plan by value forecasts each when those before it are home', () => {
+  const vms = [300, 100, 200].map((used, n) => aVm(`vm-${n + 1}`, 'a-1', { used: mebibytes(used) }))
+  const second = 8_388.608
+  assert.deepEqual(
+    planEvacuation(byValue({ snapshot: aSnapshot({ vms }) })).moves.map(({ vm, start, end }) => [
+      vm,
+      Math.round((start ?? -1) / second),
+      Math.round((end ?? -1) / second),
+    ]),
+    [
+      ['vm-2', 0, 1],
+      ['vm-3', 1, 3],
+      ['vm-1', 3, 6],
+    ],
+  )
+})
+
+test('by value: the same question has the same plan', () => {
+  fc.assert(
+    fc.property(arbRequest, request => {
+      const asked = { ...request, order: 'value-per-time' } as const
+      assert.deepEqual(planEvacuation(asked), planEvacuation(asked))
+    }),
+    runs(100),
+  )
 })
