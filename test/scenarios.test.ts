@@ -50,7 +50,18 @@ describe('scenarios', () => {
       const scenario = readScenario(folder)
       const all = await rehearseRivals({
         scenario,
-        policies: ['oracle', 'finish-first', 'sequential', 'fixed:3', 'all-at-once', 'aimd', 'kubevirt', 'nova', 'ovirt', 'proxmox'],
+        policies: [
+          'oracle',
+          'finish-first',
+          'sequential',
+          'fixed:3',
+          'all-at-once',
+          'aimd',
+          'kubevirt',
+          'nova',
+          'ovirt',
+          'proxmox',
+        ],
         limits: scenario.policy.limits,
         seeds: [1],
         wantsLog: false,

@@ -187,7 +187,7 @@ colour: red
       [
         '4:47 sites[0].hosts[0].memory: the bare number 64 has no unit; expected a size like 64MiB',
         '5:9 sites[0].hosts[1].name: "a-1" is the name of a host already',
-        '6:9 sites[0].hosts[1].uri: "https://a-1/": unknown scheme "https"; expected one of qmp+local:///FOLDER, qmp+netns://NAMESPACE/FOLDER, qmp+ssh://USER@HOST/FOLDER',
+        '6:9 sites[0].hosts[1].uri: "https://a-1/": unknown scheme "https"; expected one of qmp+local:///FOLDER, qmp+netns://NAMESPACE/FOLDER, qmp+ssh://USER@HOST/FOLDER, qemu:///system, qemu+ssh://USER@HOST/system',
         '8:16 paths[0].to: no site or host is named "nowhere"; there are: a, a-1',
         '9:1 colour: unknown key',
       ],
