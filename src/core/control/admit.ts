@@ -1,5 +1,5 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
-import type { HostId, SiteId } from '../ids.ts'
+import type { HostId } from '../ids.ts'
 import { type Instant, plus } from '../instant.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import type { PreCopy, Queued } from '../migration/migration.ts'
@@ -75,13 +75,13 @@ function prepareFirst(
   let decision: Decision = { state, commands: [] }
   let left = admitting(state) ? atMost : 0
   const leaving = new Map(perSource?.leaving)
-  for (const { vm, options, prefer, preferSite } of candidates) {
+  for (const { vm, options, prefer } of candidates) {
     if (left <= 0) break
     const m = decision.state.migrations.get(vm)
     if (m?.phase !== 'queued') continue
     const already = leaving.get(m.source) ?? 0
     if (perSource !== undefined && already >= perSource.atMost) continue
-    const { state: next, commands } = prepare(decision.state, m, options, { host: prefer, site: preferSite }, now)
+    const { state: next, commands } = prepare(decision.state, m, options, prefer, now)
     decision = { state: next, commands: [...decision.commands, ...commands] }
     left -= commands.length
     leaving.set(m.source, already + commands.length)
@@ -89,30 +89,28 @@ function prepareFirst(
   return decision
 }
 
-/** Where a VM would rather go than to its planned target. */
-interface Wish {
-  readonly host: HostId | undefined
-  readonly site: SiteId | undefined
-}
-
-function placeFor(state: Evacuation, m: Queued, { host, site }: Wish): Placement {
+function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
   const { snapshot, endangered, targets, world } = state.started
   const { ledger, down } = state
   const { excluded } = m
   const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks: copiesDisks(world) }
-  const vm = vmOf(state, m.vm)
-  const there = site === undefined ? undefined : place(vm, { ...view, targets: [site] }, host)
-  return there?.placed === true ? there : place(vm, view, host ?? state.planned.get(m.vm))
+  return place(vmOf(state, m.vm), view, prefer ?? state.planned.get(m.vm))
 }
 
-function prepare(state: Evacuation, m: Queued, options: StartOptions, wish: Wish, now: Instant): Decision {
-  const placement = placeFor(state, m, wish)
+function prepare(
+  state: Evacuation,
+  m: Queued,
+  options: StartOptions,
+  prefer: HostId | undefined,
+  now: Instant,
+): Decision {
+  const placement = placeFor(state, m, prefer)
   if (!placement.placed) {
     // Somebody may still free memory or come back: a refusal is final only when nothing else moves.
     if (othersInFlight(state, now)) return { state, commands: [] }
     // Every host that would do has failed this VM before; what failed may have passed, so all are asked once more.
     if (m.excluded.length > 0 && m.lastFailure !== undefined && m.attempts < afterFailure[m.lastFailure.code].attempts)
-      return prepare(state, { ...m, excluded: [] }, options, wish, now)
+      return prepare(state, { ...m, excluded: [] }, options, prefer, now)
     const failure = { code: 'no-target', refusals: placement.refusals } as const
     const givenUp = {
       phase: 'given-up',

@@ -413,3 +413,51 @@ test('by value: the same question has the same plan', () => {
     runs(100),
   )
 })
+
+test('two ways end together: the largest are dealt out first, whatever leaves first', () => {
+  const snapshot = aSnapshot({
+    sites: [aSite('a'), aSite('b', { safe: true }), aSite('c', { safe: true })],
+    hosts: [aHost('a-1', 'a'), aHost('b-1', 'b'), aHost('c-1', 'c')],
+    paths: ['b', 'c'].map(to => aPath('a', to, { capacity: megabitsPerSecond(100) })),
+    vms: [100, 100, 200].map((used, n) => aVm(`vm-${n + 1}`, 'a-1', { used: mebibytes(used) })),
+  })
+  const { moves } = planEvacuation(byValue({ snapshot, targets: [siteId('b'), siteId('c')] }))
+  assert.deepEqual(
+    moves.map(({ vm }) => vm),
+    ['vm-1', 'vm-2', 'vm-3'],
+  )
+  const [first, second, large] = moves.map(({ target }) => target)
+  assert.equal(first, second)
+  assert.notEqual(first, large)
+})
+
+test('where the load cannot be dealt out afresh without leaving somebody behind, all stay where they were', () => {
+  let tight = 0
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ memory: fc.integer({ min: 1, max: 8 }), used: fc.integer({ min: 1, max: 1_000 }) }), {
+        minLength: 2,
+        maxLength: 10,
+      }),
+      fc.array(fc.integer({ min: 2, max: 16 }), { minLength: 2, maxLength: 4 }),
+      (vms, rooms) => {
+        const snapshot = aSnapshot({
+          hosts: [
+            aHost('a-1', 'a', { memory: mebibytes(1_048_576) }),
+            ...rooms.map((room, n) => aHost(`b-${n + 1}`, 'b', { memory: mebibytes(room * 1024) })),
+          ],
+          vms: vms.map(({ memory, used }, n) =>
+            aVm(`vm-${n + 1}`, 'a-1', { memory: mebibytes(memory * 1024), used: mebibytes(used) }),
+          ),
+        })
+        const asked = byValue({ snapshot })
+        const plan = planEvacuation(asked)
+        assert.deepEqual(checkPlan(asked, plan), [])
+        assert.deepEqual(movedBy(asked), placedInTurn(asked))
+        if (plan.unplaced.length > 0) tight += 1
+      },
+    ),
+    runs(500),
+  )
+  assert.ok(tight > 100, `memory is short ${tight} times`)
+})

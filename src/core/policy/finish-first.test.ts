@@ -25,7 +25,7 @@ import { admitting } from '../control/admit.ts'
 import type { Evacuation } from '../control/evacuation.ts'
 import type { Limits, Observed, Started } from '../control/observed.ts'
 import { step } from '../control/step.ts'
-import { hostId, vmId } from '../ids.ts'
+import { vmId } from '../ids.ts'
 import { type Instant, instant } from '../instant.ts'
 import type { Path, Snapshot } from '../inventory/snapshot.ts'
 import { defaultVmPolicy, type Vm } from '../inventory/vm.ts'
@@ -501,26 +501,6 @@ describe('making ready', () => {
     const state = driven([[0, startOf(snapshot)]])
     const there = [...state.migrations.in('preparing')].map(({ target }) => target)
     assert.deepEqual([...there].sort(), ['b-1', 'b-1', 'c-1', 'c-1'])
-  })
-
-  test('a way that has nothing to do takes over from one that has more than enough, the last of those that wait', () => {
-    const snapshot = aSnapshot({
-      sites: [aSite('a'), aSite('b', { safe: true }), aSite('c', { safe: true })],
-      hosts: [aHost('a-1', 'a'), aHost('b-1', 'b'), aHost('c-1', 'c')],
-      paths: [aPath('a', 'b', { capacity: hundred }), aPath('a', 'c', { capacity: hundred })],
-      vms: someVms(8),
-    })
-    const { plan, ...started } = startOf(snapshot)
-    const moves = plan.moves.map(move => ({ ...move, target: hostId('b-1') }))
-    const state = driven([[0, { ...started, plan: { ...plan, moves } }]])
-    assert.deepEqual(
-      [...state.migrations.in('preparing')].map(({ vm, target }) => [vm, target]),
-      [
-        ['vm-1', 'b-1'],
-        ['vm-2', 'b-1'],
-        ['vm-8', 'c-1'],
-      ],
-    )
   })
 
   test('nobody to bring out, nothing to decide', () => {

@@ -10,9 +10,9 @@
 import { observe, type PathEstimate, unobserved } from '../forecast/path-capacity.ts'
 import type { VmId } from '../ids.ts'
 import { between, type Instant } from '../instant.ts'
-import { hostsOfSite, type Path, wayBetween } from '../inventory/snapshot.ts'
+import { type Path, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, type Vm } from '../inventory/vm.ts'
-import type { PostCopy, PreCopy, Preparing, Queued, Switchover, Tuning } from '../migration/migration.ts'
+import type { PostCopy, PreCopy, Preparing, Switchover, Tuning } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { pathKey } from '../control/water-filling.ts'
 import { bytesPerSecond, fraction, ms, showBytes, showRate, showTime } from '../units.ts'
@@ -60,8 +60,6 @@ const throttledOut = 0.95
 /** … and patience with a guest that is throttled so. */
 const timesOverThrottled = 10
 
-/** Fewer that wait are not worth another way. */
-const waitingEnough = 1
 /** A migration through which nothing went for so long does not hold its path for the others. @unit ms */
 const silentAfter = 10_000
 /** … and for so long, while others on the same path got on: its target is silent, and the next attempt may find another. @unit ms */
@@ -177,6 +175,7 @@ class Turn {
         const why = `nothing went through for ${showTime(silence)}, while others on its path got on: ${m.target} is silent`
         this.intents.push({ kind: 'cancel', vm: m.vm, why, again: true })
       }
+      this.#flowing += 1
       return
     }
     const taken = this.#take(m, lane)
@@ -321,7 +320,6 @@ function preparations(view: PolicyView, lanes: Lanes): Intent[] {
     add(lane.key, keepsBusy(view.vmOf(m.vm), lane))
   }
   const chosen: Candidate[] = []
-  const passedOver: Queued[] = []
   let looked = 0
   for (const m of migrations.in('queued')) {
     if (m.notBefore !== undefined && m.notBefore > view.now) continue
@@ -334,43 +332,13 @@ function preparations(view: PolicyView, lanes: Lanes): Intent[] {
       there !== undefined &&
       (there.count >= aheadMost || (there.count >= aheadLeast && there.busy >= prepareTakes))
     ) {
-      passedOver.push(m)
       continue
     }
     const vm = view.vmOf(m.vm)
     add(key, lane === undefined ? prepareTakes : keepsBusy(vm, lane))
     chosen.push({ vm: m.vm, options: optionsFor(vm, lane) })
   }
-  chosen.push(...strays(view, lanes, passedOver, ahead))
   return chosen.length === 0 ? [] : [{ kind: 'prepare', candidates: chosen, atMost: chosen.length }]
-}
-
-/** A way out that has nothing to do takes over from one that has more than enough: links come and go, and plans are made before. */
-function strays(
-  { snapshot, targets, migrations, vmOf }: PolicyView,
-  lanes: Lanes,
-  waiting: readonly Queued[],
-  ahead: ReadonlyMap<string, unknown>,
-): Candidate[] {
-  if (targets.length < 2 || waiting.length < waitingEnough) return []
-  const busy = new Set<string>(ahead.keys())
-  for (const m of migrations.in('pre-copy', 'post-copy', 'switchover')) busy.add(lanes.lane(m.source, m.target).key)
-  const taken: Candidate[] = []
-  // From the end: those next in their own lane are as good as gone.
-  const last = [...waiting].reverse()
-  for (const site of targets) {
-    const host = hostsOfSite(snapshot, site)[0]?.id
-    if (host === undefined) continue
-    const m = last.find(({ vm, source }) => {
-      const lane = lanes.lane(source, host)
-      return lane.narrowest > 0 && !busy.has(lane.key) && !taken.some(each => each.vm === vm)
-    })
-    if (m === undefined) continue
-    const lane = lanes.lane(m.source, host)
-    busy.add(lane.key)
-    taken.push({ vm: m.vm, options: optionsFor(vmOf(m.vm), lane), preferSite: site })
-  }
-  return taken
 }
 
 /** @unit ms */

@@ -34,8 +34,6 @@ export interface Candidate {
   readonly options: StartOptions
   /** Where it would rather go than to its planned target, if there is room. */
   readonly prefer?: HostId | undefined
-  /** In which site it would rather be than where the plan has it, if there is room. */
-  readonly preferSite?: SiteId | undefined
 }
 
 export type Intent =
