@@ -25,7 +25,8 @@ function build(): Command {
   lifeboat demo                            see it work on this machine, with real guests
   lifeboat plan SITE                       who would go where; moves nothing
   lifeboat evacuate SITE --to SITE         do it, with a live view
-  lifeboat watch | explain VM | report     see what happens, and why`,
+  lifeboat watch | explain VM | report     see what happens, and why
+  lifeboat simulate FOLDER                 rehearse it in virtual time: what if`,
     )
     .version(versionOf())
     .option(

@@ -3,7 +3,7 @@
  * as the inventory has them; where it says nothing of a path, nothing bounds it but NICs and uplinks.
  */
 import type { HostId, SiteId } from '../ids.ts'
-import { findHost, findSite, pathBetween, type Path, type Snapshot } from '../inventory/snapshot.ts'
+import { findHost, pathBetween, type Path, type Snapshot } from '../inventory/snapshot.ts'
 import { lossLimit } from '../forecast/tcp.ts'
 import { backgroundStreams } from './physics/timings.ts'
 import type { Flow, Resource } from './physics/share.ts'
@@ -115,9 +115,5 @@ export class SimNetwork {
   perStream(from: HostId, to: HostId): number {
     const path = this.pathOf(from, to)
     return path === undefined ? infinite : Math.min(path.perFlow, lossLimit(path.rtt, path.loss))
-  }
-
-  uplinkOf(site: SiteId): number {
-    return findSite(this.#snapshot, site)?.uplink ?? infinite
   }
 }

@@ -597,9 +597,4 @@ export class SimWorld {
     }
     return used
   }
-
-  pathFor(vm: VmId): SimPath | undefined {
-    const transfer = this.#transfers.get(vm)
-    return transfer === undefined ? undefined : this.network.pathOf(transfer.source, transfer.target)
-  }
 }

@@ -34,13 +34,14 @@ import type {
   MigrationStatus,
   Sample,
 } from '../hypervisor.ts'
+import { noSample } from '../no-sample.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure, targetFailure } from './classify-libvirt-error.ts'
 import { Daemon, idOf, isNoDomain, uuidText } from './daemon.ts'
 import { type DomainDisk, factsOf, tombstoneName, tombstoneXml } from './domain-xml.ts'
 import { parseDestination, parseLibvirtDefinition, printLibvirtDefinition } from './libvirt-definition.ts'
 import { domainState, type DomainSeen, jobMatters, pausedReason, presenceOf } from './libvirt-presence.ts'
-import { emptySample, jobOperation, jobType, numbersOf, sampleOf, statusOf } from './libvirt-sample.ts'
+import { jobOperation, jobType, numbersOf, sampleOf, statusOf } from './libvirt-sample.ts'
 import { type Destination, downtimeOf, flagsOf, paramsOf, resumeFlag, speedOf } from './migration-params.ts'
 import { type Outgoing, OutgoingMigrations, type Outcome } from './outgoing.ts'
 
@@ -375,7 +376,7 @@ export class LibvirtHost implements Hypervisor {
       return this.#finalSample(dom, outgoing, outcome, signal)
     const goesOn = outgoing !== undefined && outcome === undefined
     // Its source is ended already, the answer is on its way; or nobody here knows of a migration.
-    const unseen = goesOn ? { ...outgoing.last, status: 'stopping' as const } : emptySample
+    const unseen = goesOn ? { ...outgoing.last, status: 'stopping' as const } : noSample
     if (dom === undefined) return unseen
     try {
       const [{ type, params }, { state, reason }] = await Promise.all([

@@ -9,20 +9,6 @@ export const jobType = { none: 0, bounded: 1, unbounded: 2, completed: 3, failed
 /** virDomainJobOperation. */
 export const jobOperation = { migrationIn: 4, migrationOut: 5 } as const
 
-export const emptySample: Sample = {
-  status: 'none',
-  sent: bytes(0),
-  remaining: bytes(0),
-  total: bytes(0),
-  zero: bytes(0),
-  round: 0,
-  dirtyRate: undefined,
-  throttle: 0,
-  expectedDowntime: undefined,
-  downtime: undefined,
-  error: undefined,
-}
-
 type Numbers = (field: string) => number | undefined
 
 export function numbersOf(params: readonly TypedParam[]): Numbers {

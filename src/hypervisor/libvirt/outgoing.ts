@@ -18,7 +18,7 @@ import { DeadlineExceeded, neverAborts, poll, withDeadline } from '../../time/wi
 import type { Sample } from '../hypervisor.ts'
 import { failureOf } from './classify-libvirt-error.ts'
 import type { Daemon } from './daemon.ts'
-import { emptySample } from './libvirt-sample.ts'
+import { noSample } from '../no-sample.ts'
 
 /** Between the daemon's answer that a migration is over and its event with the statistics. */
 const statisticsWithin = ms(300)
@@ -33,7 +33,7 @@ export class Outgoing {
   /** Undefined while it goes on. */
   outcome: Outcome | undefined
   /** The newest counters; those of the end, once they are known. */
-  last: Sample = emptySample
+  last: Sample = noSample
   readonly postCopy: boolean
   readonly over: Promise<Outcome>
 

@@ -22,6 +22,7 @@ import type {
   MigrationStatus,
   Sample,
 } from '../hypervisor.ts'
+import { noSample } from '../no-sample.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -201,20 +202,6 @@ export class SimulatedHost implements Hypervisor {
       throw new MigrationError(vm, failure, { cause: error })
     }
   }
-}
-
-const noSample: Sample = {
-  status: 'none',
-  sent: bytes(0),
-  remaining: bytes(0),
-  total: bytes(0),
-  zero: bytes(0),
-  round: 0,
-  dirtyRate: undefined,
-  throttle: 0,
-  expectedDowntime: undefined,
-  downtime: undefined,
-  error: undefined,
 }
 
 function sampleOf(transfer: Transfer): Sample {
