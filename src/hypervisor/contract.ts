@@ -119,8 +119,12 @@ export function contract(driver: string, harness: ContractHarness): void {
     })
 
     test('measures how fast a guest writes', async () => {
-      const rate = await world.home.measureDirtyRate(world.vm, seconds(1), signal())
-      assert.ok(rate !== undefined && rate > 0, `a guest with a hot set was measured at ${rate} B/s`)
+      // A guest on a busy machine may stand still for a whole second, and its pages are only sampled.
+      const attempts = 5
+      const rates: (number | undefined)[] = []
+      while (rates.length < attempts && !rates.some(rate => rate !== undefined && rate > 0))
+        rates.push(await world.home.measureDirtyRate(world.vm, seconds(1), signal()))
+      assert.ok((rates.at(-1) ?? 0) > 0, `a guest with a hot set was measured at ${rates.join(', ')} B/s`)
     })
 
     test('a target that listens has never run, and can be taken away', async () => {
