@@ -10,8 +10,8 @@ import {
   sizeSchema,
   timeSchema,
   valueSchema,
+  vmPolicyShape,
 } from './quantity-schema.ts'
-import { modesOfLastResort } from '../core/inventory/vm.ts'
 
 const uriSchema = z.string().transform((text, context) => {
   try {
@@ -65,9 +65,7 @@ const vmRuleSchema = z.strictObject({
   match: z.string().min(1),
   value: valueSchema.optional(),
   group: z.string().optional(),
-  maxDowntime: timeSchema.optional(),
-  allow: z.array(z.enum(modesOfLastResort)).optional(),
-  action: z.enum(['move', 'stay']).optional(),
+  ...vmPolicyShape,
 })
 
 export const configSchema = z.strictObject({

@@ -121,7 +121,7 @@ paths:
   - { from: sendai, to: osaka-1, capacity: 1Gbit/s, rtt: 20ms, loss: 0.01%, perFlow: 300Mbit/s, background: 8Mbit/s }
 policy: { name: "fixed:4", maxParallel: 3, bandwidth: 800Mbit/s }
 vms:
-  - { match: "db-*", value: 20, group: shop, maxDowntime: 2s, allow: [post-copy, stop-copy], action: stay }
+  - { match: "db-*", value: 20, group: shop, maxDowntime: 2s, allow: [post-copy, stop-copy], action: stay, targets: [osaka, osaka-1], antiAffinity: db }
 stateDir: /srv/lifeboat
 `,
     )
@@ -162,6 +162,8 @@ stateDir: /srv/lifeboat
         maxDowntime: 2_000,
         allow: ['post-copy', 'stop-copy'],
         action: 'stay',
+        targets: ['osaka', 'osaka-1'],
+        antiAffinity: 'db',
       },
     ])
   })

@@ -25,7 +25,7 @@ export interface Evacuation {
   readonly degraded: string | undefined
   /** In the plan's order, then those without a place. */
   readonly migrations: MigrationTable
-  /** Memory as it is promised now: VMs at home, landed, and on their way. Kept by {@link withMigration}. */
+  /** Memory and company as they are promised now: VMs at home, landed, and on their way. Kept by {@link withMigration}. */
   readonly ledger: Ledger
   readonly vms: ReadonlyMap<VmId, Vm>
   /** Planned targets. */
@@ -50,9 +50,9 @@ export function withMigration(state: Evacuation, next: Migration): Evacuation {
   const migrations = state.migrations.with(move(current, next))
   const [before, after] = [holds(current), holds(next)]
   if (before === after) return { ...state, migrations }
-  const { memory } = vmOf(state, next.vm)
-  const freed = before === undefined ? state.ledger : release(state.ledger, before, memory)
-  return { ...state, migrations, ledger: after === undefined ? freed : reserve(freed, after, memory) }
+  const vm = vmOf(state, next.vm)
+  const freed = before === undefined ? state.ledger : release(state.ledger, before, vm)
+  return { ...state, migrations, ledger: after === undefined ? freed : reserve(freed, after, vm) }
 }
 
 export function vmOf(state: Evacuation, id: VmId): Vm {

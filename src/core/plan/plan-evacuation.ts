@@ -4,7 +4,7 @@ import type { HostId, SiteId } from '../ids.ts'
 import { hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
-import { freeMemory, openLedger, reserve } from './ledger.ts'
+import { freeMemory, keptAwayBy, openLedger, reserve } from './ledger.ts'
 import { inOrder, type Order } from './order.ts'
 import { acceptable, place, type PlacementView } from './placement.ts'
 import type { Plan, PlannedMove, Unplaced } from './plan.ts'
@@ -28,7 +28,7 @@ export function planEvacuation(request: PlanRequest): Plan {
   const ways = new Ways(request)
   const all = endangered.flatMap(site => vmsOfSite(snapshot, site))
   const inTurn = inOrder(all, order, vm => ways.best(vm.host))
-  const first = assign(request, inTurn)
+  const first = choosyFirstIfBetter(request, inTurn, assign(request, inTurn))
   const { unplaced } = first
   const placed = order === 'inventory' ? first.placed : balanced(request, first)
   return { policy: request.policy, moves: schedule(request, placed), unplaced }
@@ -61,7 +61,7 @@ function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
     const wished = order === 'inventory' ? undefined : ways.soonest(vm, view)
     const placement = place(vm, view, wished)
     if (placement.placed) {
-      ledger = reserve(ledger, placement.host, vm.memory)
+      ledger = reserve(ledger, placement.host, vm)
       ways.load(vm, placement.host)
       placed.push({ vm, target: placement.host })
     } else {
@@ -69,6 +69,27 @@ function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
     }
   }
   return { placed, unplaced }
+}
+
+const isChoosy = ({ policy }: Vm): boolean => policy.targets !== undefined || policy.antiAffinity !== undefined
+
+/**
+ * Those that may go to few hosts find them taken by those that may go to any. Where somebody was left without a place, the choosy ones
+ * choose first; that counts if it brings out more value, or as much with more VMs. The order of leaving stays.
+ */
+function choosyFirstIfBetter(request: PlanRequest, inTurn: readonly Vm[], plain: Assignment): Assignment {
+  const stranded = plain.unplaced.some(({ failure }) => failure.code === 'no-target')
+  if (!stranded || !inTurn.some(isChoosy)) return plain
+  const choosy = assign(request, [...inTurn.filter(isChoosy), ...inTurn.filter(vm => !isChoosy(vm))])
+  const value = ({ placed }: Assignment): number => placed.reduce((sum, { vm }) => sum + vm.value, 0)
+  const gain = value(choosy) - value(plain)
+  if (gain < 0 || (gain === 0 && choosy.placed.length <= plain.placed.length)) return plain
+  const turn = new Map(inTurn.map(({ id }, at) => [id, at]))
+  const byTurn = (a: Vm['id'], b: Vm['id']): number => (turn.get(a) ?? 0) - (turn.get(b) ?? 0)
+  return {
+    placed: choosy.placed.toSorted((a, b) => byTurn(a.vm.id, b.vm.id)),
+    unplaced: choosy.unplaced.toSorted((a, b) => byTurn(a.vm, b.vm)),
+  }
 }
 
 /**
@@ -151,19 +172,20 @@ class Ways {
     let found: { readonly host: HostId; readonly at: number; readonly free: number } | undefined
     for (const { host, path } of this.#openTo(vm, view)) {
       const free = freeMemory(view.ledger, host)
-      if (vm.memory > free) continue
+      if (vm.memory > free || keptAwayBy(view.ledger, host, vm) !== undefined) continue
       const at = this.#doneBy(vm, path)
       if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host, at, free }
     }
     return found?.host
   }
 
-  /** What refuses a VM for other reasons than memory is the same for all that are alike: asked once. */
+  /** What refuses a VM for other reasons than memory and company is the same for all that are alike: asked once. */
   #openTo(vm: Vm, view: PlacementView): readonly Open[] {
-    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)}`
+    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)} ${vm.policy.targets?.join(' ')}`
     const known = this.#open.get(key)
     if (known !== undefined) return known
-    const open = acceptable({ ...vm, memory: bytes(0) }, view).map(({ id }) => ({
+    const alone = { ...vm.policy, antiAffinity: undefined }
+    const open = acceptable({ ...vm, memory: bytes(0), policy: alone }, view).map(({ id }) => ({
       host: id,
       path: pathBetween(this.#request.snapshot, vm.host, id),
     }))
