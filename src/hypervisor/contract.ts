@@ -14,7 +14,7 @@ import { bytesPerSecond, mebibytes, ms, seconds } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { poll } from '../time/with-deadline.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from './hand-over.ts'
-import type { Hypervisor, MigrationStatus, Sample } from './hypervisor.ts'
+import type { Definition, Hypervisor, MigrationStatus, Sample } from './hypervisor.ts'
 import { NotProven, proveGone, proveRunning } from './prove.ts'
 
 /** Two hosts, a guest on one of them, and what can be done to the line between them. */
@@ -79,8 +79,10 @@ export function contract(driver: string, harness: ContractHarness): void {
         const sample = await sides.source.sample(world.vm, inner)
         return wanted.includes(sample.status) ? sample : undefined
       })
+    let kept: Definition | undefined
     const send = async (options: StartOptions, rate: number | undefined): Promise<void> => {
       const definition = await sides.source.definition(world.vm, signal())
+      kept = definition
       const landing = await sides.target.prepare(definition, options, signal())
       const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
       await sides.source.migrate(world.vm, landing, tuning, options, signal())
@@ -212,7 +214,7 @@ export function contract(driver: string, harness: ContractHarness): void {
         [where.source.state === 'paused' && where.source.as, where.target.state === 'paused' && where.target.as],
         ['left', 'ready'],
       )
-      await assert.rejects(retire(sides, world.vm, signal()), NotProven)
+      await assert.rejects(retire(sides, world.vm, kept, signal()), NotProven)
       await rollBack(sides, world.vm, signal())
       assert.equal(await states(), 'running / absent')
       assert.ok(await world.guestLives())
@@ -223,7 +225,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       async () => {
         await send(plainStart, slow)
         await untilStatus(['active'])
-        await assert.rejects(retire(sides, world.vm, signal()), NotProven)
+        await assert.rejects(retire(sides, world.vm, kept, signal()), NotProven)
         await assert.rejects(finish(sides, world.vm, world.clock, signal()), NotProven)
         await sides.target.discard(world.vm, signal())
         const last = await untilStatus(['cancelled', 'failed'])
@@ -259,8 +261,8 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.match(await states(), sentAway())
       await assert.rejects(rollBack(sides, world.vm, signal()), MigrationError)
       await assert.rejects(proveGone(sides.target, world.vm, signal()), NotProven)
-      await retire(sides, world.vm, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
       assert.deepEqual(await sides.source.list(signal()), [])
       assert.deepEqual(
@@ -298,7 +300,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       await sides.source.adjust(world.vm, { rate: undefined }, signal())
       await untilStatus(['completed'])
       await finish(sides, world.vm, world.clock, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
       swap()
       assert.ok(await world.guestLives())
@@ -325,7 +327,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       await sides.source.adjust(world.vm, { rate: undefined }, signal())
       await untilStatus(['completed'])
       await finish(sides, world.vm, world.clock, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
       swap()
       assert.ok(await world.guestLives())

@@ -128,8 +128,11 @@ export interface Hypervisor {
   cancel(vm: VmId, signal: AbortSignal): Promise<void>
   /** Lets a stopped source go on. */
   resume(vm: VmId, proof: GoneElsewhere, signal: AbortSignal): Promise<void>
-  /** Ends the source's process and leaves a tombstone, so that nothing starts the old copy. Idempotent. */
-  retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void>
+  /**
+   * Ends the source's process and leaves a tombstone, so that nothing starts the old copy. Idempotent.
+   * @param kept what {@link definition} said before it left, if that is known: this host may have forgotten the VM by now
+   */
+  retire(vm: VmId, proof: RunsElsewhere, kept: Definition | undefined, signal: AbortSignal): Promise<void>
 
   // As target
   /** Makes this host listen for a VM. It will not run before {@link run}. @throws MigrationError */
@@ -138,6 +141,11 @@ export interface Hypervisor {
   reopen(vm: VmId, signal: AbortSignal): Promise<Landing>
   /** Runs what arrived whole. Idempotent. */
   run(vm: VmId, proof: Departed, signal: AbortSignal): Promise<void>
+  /**
+   * Once it runs here: what the hypervisor itself does not carry over, and the tombstone of an earlier leave goes. Idempotent.
+   * A driver that has nothing of the kind to do leaves it out. @throws Error that says what this host now lacks, and what to do
+   */
+  adopt?(definition: Definition, signal: AbortSignal): Promise<void>
   /** Ends a target that has never run, and removes what it left. Idempotent. @throws MigrationError `target-refused` when it runs */
   discard(vm: VmId, signal: AbortSignal): Promise<void>
 

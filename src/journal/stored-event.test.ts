@@ -53,6 +53,9 @@ const facts: { readonly [K in ObservedKind]: readonly Extract<Observed, { readon
     { kind: 'operator', by: 'ops', order: 'abort' },
     { kind: 'operator', by: 'ops', order: 'resolve', vm: vmId('web-1'), runsAt: 'target' },
   ],
+  'definition-kept': [
+    { kind: 'definition-kept', ...of, source: hostId('a-1'), driver: 'libvirt', text: '<domain>\n  "é"\0</domain>' },
+  ],
   'target-ready': [{ kind: 'target-ready', ...of }],
   'memory-flowing': [{ kind: 'memory-flowing', ...of }],
   progress: [

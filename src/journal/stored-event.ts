@@ -11,6 +11,7 @@ const versions = {
   tick: 1,
   'controller-restarted': 1,
   operator: 1,
+  'definition-kept': 1,
   'target-ready': 1,
   'memory-flowing': 1,
   progress: 1,

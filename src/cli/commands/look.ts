@@ -12,10 +12,17 @@ import { showTime } from '../../core/units.ts'
 import { replay } from '../../journal/replay.ts'
 import { usageError } from '../exit.ts'
 import { findPast, type Past } from '../history.ts'
+import { showKept } from '../kept-xml.ts'
 import { linesOf, liveView } from '../live-view.ts'
 import { formatOf, out, outJson, outLines } from '../output.ts'
 import { frame } from '../render/frame.ts'
 import { reportLines } from '../render/report-table.ts'
+
+interface ReportFlags {
+  readonly xml?: string
+  readonly run?: string
+  readonly output?: string
+}
 
 const which = 'a site, an evacuation id or a journal file; the newest evacuation if left out'
 
@@ -49,9 +56,19 @@ export function addLook(program: Program): void {
     .command('report')
     .summary('show what became of every VM, how fast, and how near to the physical limit')
     .argument('[site]', which)
+    .option('--xml <vm>', 'instead: what that VM was at its source before it left, its whole definition')
+    .option('--run <id>', 'as the argument: an evacuation id, for --xml (default: the newest that knows the VM)')
     .option('-o, --output <format>', 'text or json')
-    .action((site: string | undefined, flags: { output?: string }, command: Program) => {
-      const past = pastOf(command, site)
+    .action((site: string | undefined, flags: ReportFlags, command: Program) => {
+      if (flags.run !== undefined && site !== undefined)
+        throw usageError('name the evacuation once: as --run, or without')
+      const asked = flags.run ?? site
+      if (flags.xml !== undefined) {
+        const json = formatOf(flags.output, ['text', 'json']) === 'json'
+        showKept(command.optsWithGlobals<{ config?: string }>().config, flags.xml, asked, json)
+        return
+      }
+      const past = pastOf(command, asked)
       past.reader.close()
       const report = reportOf(past.state)
       if (formatOf(flags.output, ['text', 'json']) === 'json') outJson(report)

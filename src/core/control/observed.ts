@@ -1,5 +1,5 @@
 /** Facts that reach the core, in the past tense. They are what the journal stores, so a change to one needs a version and an upcast. */
-import type { EvacuationId, SiteId, VmId } from '../ids.ts'
+import type { EvacuationId, HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import type { MigrationFailure } from '../migration/failure.ts'
 import type { Whereabouts } from '../migration/presence.ts'
@@ -49,6 +49,13 @@ export type Observed =
   /** A new controller process took over this journal. Running migrations went on without it. */
   | { readonly kind: 'controller-restarted'; readonly by: string }
   | ({ readonly kind: 'operator'; readonly by: string } & Order)
+  /** What the VM is at its source, whole, in the words of its driver: kept before anything of it leaves. */
+  | ({
+      readonly kind: 'definition-kept'
+      readonly source: HostId
+      readonly driver: string
+      readonly text: string
+    } & OfAttempt)
   | ({ readonly kind: 'target-ready' } & OfAttempt)
   | ({ readonly kind: 'memory-flowing' } & OfAttempt)
   | ({ readonly kind: 'progress'; readonly progress: Progress } & OfAttempt)

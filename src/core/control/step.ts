@@ -63,6 +63,8 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
       return onRestart(state, now)
     case 'operator':
       return onOrder(state, event, now)
+    case 'definition-kept':
+      return nothing(state)
     case 'command-failed': {
       const m = state.migrations.get(event.vm)
       if (m === undefined || !isInFlight(m) || m.attempt !== event.attempt) return nothing(state)

@@ -37,6 +37,10 @@ const facts: { readonly [K in ObservedKind]: readonly [Extract<Observed, { kind:
   tick: [{ kind: 'tick' }, undefined],
   'controller-restarted': [{ kind: 'controller-restarted', by: 'root@desk' }, 'controller restarted by root@desk'],
   operator: [{ kind: 'operator', by: 'root@desk', order: 'pause' }, 'root@desk orders pause'],
+  'definition-kept': [
+    { kind: 'definition-kept', ...of, source: hostId('a-1'), driver: 'libvirt', text: '<domain/>' },
+    'web: its definition at a-1 is kept (libvirt, 9 characters)',
+  ],
   'target-ready': [{ kind: 'target-ready', ...of }, 'web: target is ready'],
   'memory-flowing': [{ kind: 'memory-flowing', ...of }, 'web: memory flows'],
   progress: [

@@ -32,6 +32,8 @@ function factOf(event: Observed): string | undefined {
       return event.order === 'resolve'
         ? `${event.by} resolves ${event.vm}: it counts as running at its ${event.runsAt}`
         : `${event.by} orders ${event.order}`
+    case 'definition-kept':
+      return `${event.vm}: its definition at ${event.source} is kept (${event.driver}, ${event.text.length} characters)`
     case 'target-ready':
       return `${event.vm}: target is ready`
     case 'memory-flowing':

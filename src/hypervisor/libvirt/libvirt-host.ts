@@ -125,8 +125,8 @@ export class LibvirtHost implements Hypervisor {
     return this.#source.resume(vm, proof, signal)
   }
 
-  retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
-    return this.#source.retire(vm, proof, signal)
+  retire(vm: VmId, proof: RunsElsewhere, kept: Definition | undefined, signal: AbortSignal): Promise<void> {
+    return this.#source.retire(vm, proof, kept, signal)
   }
 
   prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
@@ -139,6 +139,10 @@ export class LibvirtHost implements Hypervisor {
 
   run(vm: VmId, proof: Departed, signal: AbortSignal): Promise<void> {
     return this.#target.run(vm, proof, signal)
+  }
+
+  adopt(definition: Definition, signal: AbortSignal): Promise<void> {
+    return this.#target.adopt(definition, signal)
   }
 
   discard(vm: VmId, signal: AbortSignal): Promise<void> {

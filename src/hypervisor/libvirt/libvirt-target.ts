@@ -2,9 +2,9 @@
 import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
-import { ms } from '../../core/units.ts'
-import { type Domain, LibvirtCallError } from '../../libvirt/public.ts'
-import { poll } from '../../time/with-deadline.ts'
+import { ms, seconds } from '../../core/units.ts'
+import type { Domain } from '../../libvirt/public.ts'
+import { poll, withDeadline } from '../../time/with-deadline.ts'
 import type { Definition, Landing } from '../hypervisor.ts'
 import type { Departed } from '../prove.ts'
 import { targetFailure } from './classify-libvirt-error.ts'
@@ -16,6 +16,8 @@ import { presenceOf } from './libvirt-presence.ts'
 import type { Destination } from './migration-params.ts'
 
 const askEvery = ms(50)
+/** A VM that runs here is defined here soon. */
+const definedWithin = seconds(5)
 
 export interface Reached {
   /** How the daemons of other hosts reach this one. */
@@ -27,8 +29,6 @@ export interface Reached {
 export class Target {
   readonly #domains: Domains
   readonly #reached: Reached
-  /** VMs that are to start with this host once they run here. */
-  readonly #autostarts = new Set<VmId>()
 
   constructor(domains: Domains, reached: Reached) {
     this.#domains = domains
@@ -42,10 +42,8 @@ export class Target {
       throw new MigrationError(vm, { code: 'target-refused', detail })
     }
     try {
-      const { name, uuid, autostart } = parseLibvirtDefinition(definition.text)
+      const { name, uuid } = parseLibvirtDefinition(definition.text)
       await this.#makeRoom(vm, name, uuid, signal)
-      if (autostart) this.#autostarts.add(vm)
-      else this.#autostarts.delete(vm)
     } catch (error) {
       throw targetFailure(vm, error)
     }
@@ -87,19 +85,44 @@ export class Target {
     return Promise.resolve(this.#landing())
   }
 
-  /** The source's daemon has it run; what is left to do here is what libvirt does not carry over. */
+  /** The source's daemon has it run. */
   async run(vm: VmId, _proof: Departed, signal: AbortSignal): Promise<void> {
-    const dom = await poll(this.#domains.clock, askEvery, signal, async inner => {
+    await poll(this.#domains.clock, askEvery, signal, async inner => {
       const { state } = await this.#domains.presence(vm, inner)
-      return state === 'running' || state === 'split' ? this.#domains.daemon.find(vm, inner) : undefined
+      return state === 'running' || state === 'split' ? true : undefined
     })
-    if (this.#autostarts.delete(vm))
-      await this.#domains.daemon
-        .call('domainSetAutostart', { dom, autostart: true }, signal)
-        .catch((error: unknown) => {
-          if (!(error instanceof LibvirtCallError)) throw error // not persistent yet (post-copy), or not allowed: it runs
-        })
+  }
+
+  /** libvirt does not carry autostart over, and a definition that was written over here may have had it. */
+  async adopt({ vm, text }: Definition, signal: AbortSignal): Promise<void> {
+    const { name, persistent, autostart } = parseLibvirtDefinition(text)
+    const dom = await this.#domains.daemon.find(vm, signal)
+    if (dom === undefined) throw new Error(`${this.#domains.host} has no domain ${name} any more`)
     await this.#removeTombstone(dom, signal)
+    if (!persistent) return
+    try {
+      await this.#untilPersistent(dom, signal)
+      const now = await this.#domains.daemon.call('domainGetAutostart', { dom }, signal)
+      if (now.autostart !== autostart) await this.#domains.daemon.call('domainSetAutostart', { dom, autostart }, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      const [does, option] = autostart ? ['does not start with', ''] : ['may start with', ' --disable']
+      const why = error instanceof Error ? error.message : String(error)
+      throw new Error(
+        `it runs at ${this.#domains.host}, but ${does} that host as it did with the one it left: ${why}; say there: virsh autostart ${name}${option}`,
+        { cause: error },
+      )
+    }
+  }
+
+  /** In post-copy the definition is written after the VM has begun to run. */
+  #untilPersistent(dom: Domain, signal: AbortSignal): Promise<true> {
+    return withDeadline(this.#domains.clock, definedWithin, `the definition of ${dom.name}`, signal, inner =>
+      poll(this.#domains.clock, askEvery, inner, async s => {
+        const { persistent } = await this.#domains.daemon.call('domainIsPersistent', { dom }, s)
+        return persistent ? true : undefined
+      }),
+    )
   }
 
   async #removeTombstone({ name }: Domain, signal: AbortSignal): Promise<void> {

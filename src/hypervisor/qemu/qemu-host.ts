@@ -289,7 +289,8 @@ export class QemuHost implements Hypervisor {
     return this.#execute(vm, 'cont', {}, signal)
   }
 
-  async retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
+  /** The folder has its definition still, which is what the tombstone is made of. */
+  async retire(vm: VmId, proof: RunsElsewhere, _kept: Definition | undefined, signal: AbortSignal): Promise<void> {
     await this.#end(vm, signal)
     await this.#folder.bury(vm, proof.host, signal)
     this.#sockets.delete(vm)
@@ -379,6 +380,11 @@ export class QemuHost implements Hypervisor {
     // While the last state is still being loaded, `cont` is remembered and takes effect when it is (QEMU: qmp_cont, RUN_STATE_INMIGRATE).
     await this.#execute(vm, 'cont', {}, signal)
     await this.#folder.settle(vm, signal)
+  }
+
+  /** A controller that died between telling it to run and writing that down left it as one that arrives. */
+  adopt({ vm }: Definition, signal: AbortSignal): Promise<void> {
+    return this.#folder.settle(vm, signal)
   }
 
   async discard(vm: VmId, signal: AbortSignal): Promise<void> {

@@ -147,7 +147,7 @@ export class SimulatedHost implements Hypervisor {
     return this.#does(vm, askTakes, signal, () => this.#world.resume(this.host, vm))
   }
 
-  retire(vm: VmId, _proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
+  retire(vm: VmId, _proof: RunsElsewhere, _kept: Definition | undefined, signal: AbortSignal): Promise<void> {
     return this.#does(vm, retireTakes, signal, () => this.#world.retire(this.host, vm))
   }
 
