@@ -55,4 +55,7 @@ function newest(config: string | undefined, vm: string): Found {
   throw usageError(`no evacuation in ${stateDir} keeps a definition of "${vm}"; ${has}`)
 }
 
-const some = (names: readonly string[]): string => `${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`
+/** `web-2` before `web-10`. */
+const order = new Intl.Collator('en', { numeric: true }).compare
+const some = (names: readonly string[]): string =>
+  `${names.toSorted(order).slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`

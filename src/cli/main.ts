@@ -9,6 +9,7 @@ import { addLook } from './commands/look.ts'
 import { addOrders } from './commands/orders.ts'
 import { addSimulate } from './commands/simulate.ts'
 import { addPlan } from './commands/plan.ts'
+import { addPolicy } from './commands/policy.ts'
 import { exitCode, explainError } from './exit.ts'
 import { err } from './output.ts'
 
@@ -39,6 +40,7 @@ function build(): Command {
   addEvacuate(program)
   addPlan(program)
   addInventory(program)
+  addPolicy(program)
   addLook(program)
   addOrders(program)
   addSimulate(program)

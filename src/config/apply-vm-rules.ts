@@ -3,7 +3,8 @@ import { applyWords } from '../core/inventory/policy-words.ts'
 import type { Vm } from '../core/inventory/vm.ts'
 import type { VmRule } from './config-schema.ts'
 
-const patternOf = (match: string): RegExp =>
+/** A name with `*` and `?` in it, from its beginning to its end. */
+export const wildcard = (match: string): RegExp =>
   new RegExp(
     `^${match
       .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
@@ -11,7 +12,7 @@ const patternOf = (match: string): RegExp =>
       .replaceAll('?', '.')}$`,
   )
 
-export const matches = (rule: VmRule, name: string): boolean => patternOf(rule.match).test(name)
+export const matches = (rule: VmRule, name: string): boolean => wildcard(rule.match).test(name)
 
 export const applyVmRules = (vm: Vm, rules: readonly VmRule[]): Vm =>
   rules.filter(rule => matches(rule, vm.id)).reduce(applyWords, vm)

@@ -7,6 +7,7 @@
  * A call that was interrupted has an unknown outcome; callers ask {@link Hypervisor.presence} afterwards, they do not assume.
  */
 import type { HostId, VmId } from '../core/ids.ts'
+import type { PolicyWords } from '../core/inventory/policy-words.ts'
 import type { Vm } from '../core/inventory/vm.ts'
 import type { Tuning } from '../core/migration/migration.ts'
 import type { StartOptions } from '../core/migration/start-options.ts'
@@ -37,6 +38,10 @@ export interface HostFacts {
 export interface Listing {
   readonly vm: Vm
   readonly presence: Presence
+  /** What of its policy its own definition says, and so travels with it; {@link vm} has it already. */
+  readonly own: PolicyWords
+  /** What of its policy in its definition could not be read and does not count, each in half a sentence. */
+  readonly unread: readonly string[]
 }
 
 export type Change =
@@ -111,6 +116,12 @@ export interface Hypervisor {
    * @returns undefined where this hypervisor cannot measure this guest
    */
   measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond | undefined>
+
+  /**
+   * Writes what of its policy the VM's own definition says, in place of all it said before; it travels with the VM. Words that say
+   * nothing take it away. A driver whose definitions have no place for it leaves this out. @throws PolicyNotWritten
+   */
+  setPolicy?(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void>
 
   // As source
   /** @throws MigrationError `source-refused` when there is no such VM here */

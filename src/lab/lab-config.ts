@@ -2,8 +2,7 @@
 import { stringify } from 'yaml'
 import { printBytes, printFraction, printRate, printTime } from '../core/units.ts'
 import { hostAddress, hostNamespace, labFolder, libvirtSocket, vmsFolder } from './lab-names.ts'
-import type { LabGuest, LabSpec } from './lab-spec.ts'
-import { defaultVmPolicy } from '../core/inventory/vm.ts'
+import type { LabSpec } from './lab-spec.ts'
 import type { HostId } from '../core/ids.ts'
 import { numbered } from './network.ts'
 
@@ -32,7 +31,6 @@ export function labConfig(root: string, spec: LabSpec): string {
         ...(loss > 0 ? { loss: printFraction(loss) } : {}),
       })),
     ),
-    ...(spec.driver === 'libvirt' ? { vms: spec.guests.flatMap(ruleOf) } : {}),
   }
   return `# made by lifeboat lab up, for this lab only\n${stringify(tree, { lineWidth: 0 })}`
 }
@@ -41,15 +39,3 @@ const uriOf = (root: string, { name, driver }: LabSpec, host: HostId): string =>
   driver === 'libvirt'
     ? `qemu+unix:///system?socket=${libvirtSocket(root, name, host)}`
     : `qmp+netns://${hostNamespace(name, host)}${vmsFolder(root, name, host)}`
-
-/** What a raw QEMU host has in its definitions; a libvirt domain has no place for it. */
-function ruleOf({ vm, value, group, policy }: LabGuest): readonly object[] {
-  const rule = {
-    ...(value === 1 ? {} : { value }),
-    ...(group === undefined ? {} : { group }),
-    ...(policy.maxDowntime === defaultVmPolicy.maxDowntime ? {} : { maxDowntime: printTime(policy.maxDowntime) }),
-    ...(policy.allow.length === 0 ? {} : { allow: [...policy.allow] }),
-    ...(policy.action === 'move' ? {} : { action: policy.action }),
-  }
-  return Object.keys(rule).length === 0 ? [] : [{ match: vm, ...rule }]
-}

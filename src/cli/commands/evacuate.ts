@@ -29,6 +29,7 @@ import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts
 import { countOption, quantityOption } from '../quantity-option.ts'
 import { planLines } from '../render/plan-table.ts'
 import { reportLines } from '../render/report-table.ts'
+import { warnAbout } from '../warn.ts'
 
 export interface EvacuateFlags {
   readonly to: readonly string[]
@@ -93,9 +94,9 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
 
   const lock = flags.dryRun === true ? undefined : lockSite(fleet.stateDir, siteNamed(fleet, site))
   try {
-    const { snapshot } = await snapshotOf(fleet, signal)
-    for (const { host, why } of snapshot.unreachable)
-      err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
+    const taken = await snapshotOf(fleet, signal)
+    const { snapshot } = taken
+    warnAbout(taken)
     const plan = planEvacuation({
       snapshot,
       ...question,

@@ -9,9 +9,10 @@ import { showBytes, showRate } from '../../core/units.ts'
 import type { Taken } from '../../engine/take-snapshot.ts'
 import { exitCode } from '../exit.ts'
 import { snapshotOf, withFleet } from '../fleet.ts'
-import { err, formatOf, out, outJson, outLines } from '../output.ts'
+import { formatOf, out, outJson, outLines } from '../output.ts'
 import { paint } from '../render/paint.ts'
 import { table } from '../render/table.ts'
+import { warnAbout } from '../warn.ts'
 
 export function addInventory(program: Program): void {
   const inventory = program
@@ -22,8 +23,9 @@ export function addInventory(program: Program): void {
       const format = formatOf(flags.output, ['text', 'json'])
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {
         const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
-        if (format === 'json') outJson({ ...taken.snapshot, listings: taken.listings })
+        if (format === 'json') outJson({ ...taken.snapshot, listings: taken.listings, warnings: taken.warnings })
         else outLines(inventoryLines(taken))
+        warnAbout(taken)
         return taken.snapshot.unreachable.length > 0 ? exitCode.partly : exitCode.asAsked
       })
     })
@@ -33,12 +35,12 @@ export function addInventory(program: Program): void {
     .argument('[file]', 'where to write; standard output if left out')
     .action(async (file: string | undefined, _flags: object, command: Program) => {
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {
-        const { snapshot } = await snapshotOf(fleet, AbortSignal.timeout(60_000))
+        const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
+        const { snapshot } = taken
         const text = printInventory(snapshot, `exported by lifeboat on ${new Date().toISOString()}`)
         if (file === undefined) out(text.trimEnd())
         else writeFileSync(file, text)
-        for (const { host, why } of snapshot.unreachable)
-          err(`warning: host ${host} did not answer, its VMs are missing: ${why}`)
+        warnAbout(taken)
         return snapshot.unreachable.length > 0 ? exitCode.partly : exitCode.asAsked
       })
     })

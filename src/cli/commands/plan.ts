@@ -5,8 +5,9 @@ import { defaultPolicy, policyByName, policyNames } from '../../core/policy/poli
 import { planBounds } from '../../core/report/bounds.ts'
 import { exitCode } from '../exit.ts'
 import { questionOf, snapshotOf, withFleet } from '../fleet.ts'
-import { err, formatOf, outJson, outLines } from '../output.ts'
+import { formatOf, outJson, outLines } from '../output.ts'
 import { planLines } from '../render/plan-table.ts'
+import { warnAbout } from '../warn.ts'
 
 interface PlanFlags {
   readonly to: readonly string[]
@@ -29,9 +30,9 @@ export function addPlan(program: Program): void {
         const question = questionOf(fleet, site, flags.to)
         const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
         const { slots, order = 'inventory' } = policyByName(policy)
-        const { snapshot } = await snapshotOf(fleet, AbortSignal.timeout(60_000))
-        for (const { host, why } of snapshot.unreachable)
-          err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
+        const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
+        const { snapshot } = taken
+        warnAbout(taken)
         const plan = planEvacuation({
           snapshot,
           ...question,

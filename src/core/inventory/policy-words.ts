@@ -2,7 +2,7 @@
  * What somebody says about a VM: its own definition, or a rule of lifeboat.yaml. What they leave out stays as it was, so that
  * words can be laid over one another; the last ones win.
  */
-import type { Vm, VmPolicy } from './vm.ts'
+import { defaultVmPolicy, type Vm, type VmPolicy } from './vm.ts'
 
 export interface PolicyWords {
   readonly value?: number | undefined
@@ -44,9 +44,25 @@ export function applyWords(vm: Vm, words: PolicyWords): Vm {
   }
 }
 
+type Said = Pick<Vm, 'value' | 'policy'> & { readonly group?: string | undefined }
+
 /** All of a VM's policy, as words. */
-export const wordsOf = ({ value, group, policy }: Pick<Vm, 'value' | 'group' | 'policy'>): PolicyWords => ({
+export const wordsOf = ({ value, group, policy }: Said): PolicyWords => ({
   value,
   group,
   ...policy,
 })
+
+/** What of it does not count anyway. */
+export function wordsBeyondDefault({ value, group, policy }: Said): PolicyWords {
+  const { maxDowntime, allow, action, targets, antiAffinity } = policy
+  return {
+    value: value === 1 ? undefined : value,
+    group,
+    maxDowntime: maxDowntime === defaultVmPolicy.maxDowntime ? undefined : maxDowntime,
+    allow: allow.length === 0 ? undefined : allow,
+    action: action === defaultVmPolicy.action ? undefined : action,
+    targets,
+    antiAffinity,
+  }
+}

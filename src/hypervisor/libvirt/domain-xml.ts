@@ -1,6 +1,7 @@
 /** What Lifeboat needs of a domain's definition, and the tombstone it leaves where one has been. */
 import { createHash } from 'node:crypto'
 import { type Bytes, bytes } from '../../core/units.ts'
+import { policyIn, type ReadPolicy } from './domain-policy.ts'
 import { childAt, childrenNamed, escapeXml, parseXml, type XmlElement } from './xml.ts'
 
 export interface DomainFacts {
@@ -10,6 +11,7 @@ export interface DomainFacts {
   readonly vcpus: number
   /** Of disks only: what is in a drive, and what is read only, needs no copy. */
   readonly disks: readonly DomainDisk[]
+  readonly policy: ReadPolicy
 }
 
 export interface DomainDisk {
@@ -51,6 +53,7 @@ export function factsOf(xml: string): DomainFacts {
     memory: bytes(Math.round((Number(memory?.text.trim()) || 0) * unit)),
     vcpus: Number(textAt('vcpu')) || 1,
     disks: childrenNamed(childAt(domain, 'devices'), 'disk').filter(needsItsContent).map(diskOf),
+    policy: policyIn(domain),
   }
 }
 

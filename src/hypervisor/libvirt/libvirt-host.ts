@@ -4,6 +4,7 @@
  * and what has come to an end is known from both sides' answers, as with every driver.
  */
 import type { HostId, VmId } from '../../core/ids.ts'
+import type { PolicyWords } from '../../core/inventory/policy-words.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
@@ -26,6 +27,7 @@ import { Domains } from './domains.ts'
 import { Listings } from './libvirt-listing.ts'
 import { Source } from './libvirt-source.ts'
 import { type Reached, Target } from './libvirt-target.ts'
+import { writePolicy } from './write-policy.ts'
 
 export interface LibvirtHostOptions extends Reached {
   readonly host: HostId
@@ -87,6 +89,10 @@ export class LibvirtHost implements Hypervisor {
 
   measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond | undefined> {
     return this.#listings.measureDirtyRate(vm, span, signal)
+  }
+
+  setPolicy(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void> {
+    return writePolicy(this.#domains, vm, own, signal)
   }
 
   definition(vm: VmId, signal: AbortSignal): Promise<Definition> {

@@ -5,6 +5,7 @@
  * `postmigrate` until it is retired; a source whose migration breaks before that goes on by itself (QEMU does that).
  */
 import type { HostId, VmId } from '../../core/ids.ts'
+import { type PolicyWords, wordsBeyondDefault } from '../../core/inventory/policy-words.ts'
 import type { Vm } from '../../core/inventory/vm.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
@@ -48,6 +49,7 @@ import { MonitorPool } from './monitor-pool.ts'
 import { presenceOf } from './qemu-presence.ts'
 import { sampleOf } from './qemu-sample.ts'
 import { VmFolder } from './vm-folder.ts'
+import { writePolicy } from './write-policy.ts'
 
 export interface QemuHostOptions {
   readonly host: HostId
@@ -120,13 +122,15 @@ export class QemuHost implements Hypervisor {
     return Promise.all(
       entries
         .filter(({ as, alive }) => as === 'living' || alive)
-        .map(async ({ definition, as }): Promise<Listing> => {
+        .map(async ({ definition, unread, as }): Promise<Listing> => {
           const presence = await this.presence(definition.name, signal)
           // A controller died between telling it to run and writing that down.
           if (as === 'arriving' && presence.state === 'running') await this.#folder.settle(definition.name, signal)
           return {
             vm: { ...vmFrom(definition, this.host), paused: presence.state === 'paused' && presence.as === 'home' },
             presence,
+            own: wordsBeyondDefault(definition),
+            unread,
           }
         }),
     )
@@ -221,6 +225,10 @@ export class QemuHost implements Hypervisor {
       const { status, rate } = await client.execute('query-dirty-rate', {}, parseQueryDirtyRate, inner)
       return status === 'measured' ? rate : undefined
     })
+  }
+
+  setPolicy(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void> {
+    return writePolicy(this.#folder, this.host, vm, own, signal)
   }
 
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {

@@ -1,6 +1,7 @@
 /** The port `Hypervisor` for a host of a simulated world: what core/sim/ does by itself, told through the same calls as a real one. */
 import type { HostId, VmId } from '../../core/ids.ts'
 import { findHost, type Snapshot } from '../../core/inventory/snapshot.ts'
+import { wordsBeyondDefault } from '../../core/inventory/policy-words.ts'
 import type { Vm } from '../../core/inventory/vm.ts'
 import { MigrationError, type MigrationFailure } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
@@ -65,7 +66,14 @@ export class SimulatedHost implements Hypervisor {
     return this.#snapshot.vms.flatMap(vm => {
       const copy = this.#world.copyOf(vm.id, this.host)
       if (copy === undefined || copy === 'incoming' || copy === 'ready') return []
-      return [{ vm: { ...vm, host: this.host }, presence: this.#world.presence(this.host, vm.id) }]
+      return [
+        {
+          vm: { ...vm, host: this.host },
+          presence: this.#world.presence(this.host, vm.id),
+          own: wordsBeyondDefault(vm),
+          unread: [],
+        },
+      ]
     })
   }
 
