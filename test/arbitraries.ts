@@ -173,6 +173,7 @@ const detailed: readonly Exclude<FailureCode, 'no-target'>[] = [
   'timed-out',
   'postponed',
   'vm-died',
+  'vm-gone',
   'may-not-move',
 ]
 export const failures: readonly MigrationFailure[] = [

@@ -211,4 +211,37 @@ describe('evacuation under libvirt', { skip: whyNot() ?? false }, () => {
     )
     assert.deepEqual([await autostartOf(lab, home, 'vm-1'), await autostartOf(lab, home, 'vm-2')], [false, true])
   })
+
+  test('domains that somebody ends while they are queued stay behind with the reason, and hinder nobody', async () => {
+    const slowly = ['--policy', 'sequential', '--bandwidth', '80Mbit/s']
+    const run = startLifeboat([
+      '--config',
+      lab.config,
+      'evacuate',
+      'a',
+      '--to',
+      'b',
+      '--yes',
+      '-o',
+      'ndjson',
+      ...slowly,
+    ])
+    await run.saw(/"memory-flowing"/)
+    await at(lab, home, async (libvirt, signal) => {
+      for (const name of ['vm-2', 'vm-3']) {
+        const { dom } = await libvirt.call('domainLookupByName', { name }, signal)
+        await libvirt.call('domainDestroyFlags', { dom, flags: 0 }, signal)
+        if (name === 'vm-3') await libvirt.call('domainUndefineFlags', { dom, flags: 0 }, signal)
+      }
+    })
+    assert.equal((await run.done).code, 1)
+    const report = reportFrom((await lifeboat('report', '-o', 'json')).stdout)
+    const became = new Map(report.vms.map(({ vm, outcome, reason }) => [String(vm), `${outcome}: ${reason ?? ''}`]))
+    assert.match(became.get('vm-1') ?? '', /^safe/)
+    assert.match(became.get('vm-2') ?? '', /^left: vm-gone: it (is absent|does not run) at a-1/)
+    assert.match(
+      became.get('vm-3') ?? '',
+      /^left: vm-gone: it does not run at a-1 any more \(no such domain\): somebody ended/,
+    )
+  })
 })

@@ -6,6 +6,8 @@
 import { assertNever } from '../core/assert-never.ts'
 import type { Command, Route } from '../core/control/command.ts'
 import type { Observed } from '../core/control/observed.ts'
+import type { HostId, VmId } from '../core/ids.ts'
+import { MigrationError } from '../core/migration/failure.ts'
 import { bytes, type Milliseconds } from '../core/units.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from '../hypervisor/hand-over.ts'
 import type { Definition, Landing } from '../hypervisor/hypervisor.ts'
@@ -143,6 +145,8 @@ export class Executor {
 
   async #prepare(command: Of<'prepare'>, signal: AbortSignal): Promise<void> {
     const { source, target } = this.#sides(command)
+    const presence = await source.presence(command.vm, signal)
+    if (presence.state === 'absent') throw vmGone(command.vm, source.host, presence.detail)
     const definition = await source.definition(command.vm, signal)
     if (this.#kept.keep(definition)) {
       const { driver, text } = definition
@@ -273,6 +277,12 @@ export class Executor {
     await rollBack(this.#sides(command), command.vm, signal)
     this.#post({ kind: 'attempt-failed', vm: command.vm, attempt: command.attempt, failure: command.failure })
   }
+}
+
+/** It waited for its turn, and somebody ended, renamed or moved it meanwhile. */
+function vmGone(vm: VmId, host: HostId, seen: string): MigrationError {
+  const detail = `it does not run at ${host} any more (${seen}): somebody ended, renamed or moved it; lifeboat inventory shows what is there`
+  return new MigrationError(vm, { code: 'vm-gone', detail })
 }
 
 const keyOf = ({ vm, attempt }: Route): string => `${vm} ${attempt}`

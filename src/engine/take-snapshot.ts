@@ -73,7 +73,7 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
   }
 }
 
-function warningsOf({ vm, own, unread }: Listing, { sites }: Config): readonly PolicyWarning[] {
+export function warningsOf({ vm, own, unread }: Listing, { sites }: Config): readonly PolicyWarning[] {
   const places = new Set<string>(sites.flatMap(site => [site.name, ...site.hosts.map(({ name }) => name)]))
   const strangers = own.targets?.filter(place => !places.has(place)) ?? []
   const { id, host } = vm

@@ -24,6 +24,8 @@ export type MigrationFailure =
   | { readonly code: 'postponed'; readonly detail: string }
   /** The VM's process is gone at the source and no target has it: it crashed or its host died. */
   | { readonly code: 'vm-died'; readonly detail: string }
+  /** It waited, and somebody ended, renamed or moved it meanwhile. */
+  | { readonly code: 'vm-gone'; readonly detail: string }
   | { readonly code: 'no-target'; readonly refusals: readonly (readonly [HostId, Refusal])[] }
   | { readonly code: 'may-not-move'; readonly detail: string }
 
@@ -55,6 +57,7 @@ export const afterFailure = {
   postponed: { next: 'same-target', attempts: Number.POSITIVE_INFINITY },
   cancelled: { next: 'give-up', attempts: 1 },
   'vm-died': { next: 'give-up', attempts: 1 },
+  'vm-gone': { next: 'give-up', attempts: 1 },
   'no-target': { next: 'give-up', attempts: 1 },
   'may-not-move': { next: 'give-up', attempts: 1 },
 } as const satisfies Record<FailureCode, Remedy>
@@ -71,6 +74,7 @@ export function showFailure(failure: MigrationFailure): string {
     case 'source-refused':
     case 'hypervisor-error':
     case 'vm-died':
+    case 'vm-gone':
     case 'cancelled':
     case 'timed-out':
     case 'postponed':

@@ -86,8 +86,9 @@ export class Source {
     const presence = presenceOf(await this.#domains.look(dom, signal))
     if (presence.state === 'running' && !presence.migrating) return
     const does = presence.state === 'running' ? 'being migrated already' : presence.state
+    const code = presence.state === 'absent' ? 'vm-gone' : 'source-refused'
     const detail = `it is ${does} at ${this.#domains.host}; only a VM that runs there, and is left alone, can be moved`
-    throw new MigrationError(vm, { code: 'source-refused', detail })
+    throw new MigrationError(vm, { code, detail })
   }
 
   /** Returns when memory flows, or all is over already. */
