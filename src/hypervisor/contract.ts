@@ -8,12 +8,14 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type VmId, vmId } from '../core/ids.ts'
+import type { PolicyWords } from '../core/inventory/policy-words.ts'
 import { MigrationError } from '../core/migration/failure.ts'
 import { plainStart, type StartOptions } from '../core/migration/start-options.ts'
 import { bytesPerSecond, mebibytes, ms, seconds } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { poll } from '../time/with-deadline.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from './hand-over.ts'
+import { PolicyNotWritten } from './policy-not-written.ts'
 import type { Definition, Hypervisor, MigrationStatus, Sample } from './hypervisor.ts'
 import { NotProven, proveGone, proveRunning } from './prove.ts'
 
@@ -249,6 +251,28 @@ export function contract(driver: string, harness: ContractHarness): void {
       return asked
     }
 
+    const said: PolicyWords = { value: 3, antiAffinity: 'db & "co"', maxDowntime: ms(1_500) }
+    const saidAt = async (side: Hypervisor): Promise<unknown> => {
+      const [listing] = await side.list(signal())
+      assert.deepEqual(listing?.unread, [])
+      const { value, antiAffinity, maxDowntime, group } = listing?.own ?? {}
+      assert.equal(listing?.vm.value, value ?? 1)
+      return [value, antiAffinity, maxDowntime, group]
+    }
+
+    test('keeps what is said of a VM in its own definition, until it is taken away', async () => {
+      const { source } = sides
+      if (source.setPolicy === undefined) return
+      await source.setPolicy(world.vm, { group: 'before' }, signal())
+      await source.setPolicy(world.vm, said, signal())
+      assert.deepEqual(await saidAt(source), [3, 'db & "co"', 1_500, undefined])
+      await source.setPolicy(world.vm, {}, signal())
+      await source.setPolicy(world.vm, {}, signal())
+      assert.deepEqual(await saidAt(source), [undefined, undefined, undefined, undefined])
+      await assert.rejects(source.setPolicy(vmId('nobody'), said, signal()), PolicyNotWritten)
+      await source.setPolicy(world.vm, said, signal())
+    })
+
     test('moves: runs at the target, and only then is the source ended', async () => {
       const stop = new AbortController()
       const watching = selfCompleting() ? neverTwice(stop.signal) : undefined
@@ -269,6 +293,8 @@ export function contract(driver: string, harness: ContractHarness): void {
         (await sides.target.list(signal())).map(({ vm }) => vm.id),
         [world.vm],
       )
+      if (sides.target.setPolicy !== undefined)
+        assert.deepEqual(await saidAt(sides.target), [3, 'db & "co"', 1_500, undefined], 'it travels')
       swap()
       assert.ok(await world.guestLives())
     })
