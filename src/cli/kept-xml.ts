@@ -5,20 +5,26 @@ import { listEvacuations, journalOf } from '../engine/state-folder.ts'
 import { parseLibvirtDefinition } from '../hypervisor/libvirt/libvirt-definition.ts'
 import { usageError } from './exit.ts'
 import { findPast, openPast } from './history.ts'
-import { err, out, outJson } from './output.ts'
+import { err, type Format, out, outJson } from './output.ts'
 
 interface Found {
   readonly evacuation: string
   readonly kept: Kept
 }
 
-/** @param which as of findPast; the newest evacuation that knows the VM if left out. @throws CliError when nothing was kept of it */
-export function showKept(config: string | undefined, vm: string, which: string | undefined, json: boolean): void {
+interface KeptOptions {
+  /** As of findPast; @default the newest evacuation that knows the VM */
+  readonly which: string | undefined
+  readonly format: Format
+}
+
+/** @throws CliError when nothing was kept of it */
+export function showKept(config: string | undefined, vm: string, { which, format }: KeptOptions): void {
   const { evacuation, kept } = which === undefined ? newest(config, vm) : ofOne(config, vm, which)
   const libvirt = kept.driver === 'libvirt' ? parseLibvirtDefinition(kept.text) : undefined
   const text = libvirt?.xml ?? kept.text
   const { source, driver } = kept
-  if (json) {
+  if (format === 'json') {
     outJson({ vm, evacuation, source, driver, persistent: libvirt?.persistent, autostart: libvirt?.autostart, text })
     return
   }

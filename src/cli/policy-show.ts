@@ -3,7 +3,7 @@ import { explainPolicy, type ExplainedField, type PolicySource } from '../config
 import { takeSnapshot, type Taken } from '../engine/take-snapshot.ts'
 import { exitCode, type ExitCode, usageError } from './exit.ts'
 import type { Fleet } from './fleet.ts'
-import { out, outJson, outLines } from './output.ts'
+import { type Format, out, outJson, outLines } from './output.ts'
 import { choose, showValue, titleOf } from './policy-change.ts'
 import { table } from './render/table.ts'
 import { warnAbout } from './warn.ts'
@@ -12,13 +12,13 @@ export const lookAround = (fleet: Fleet): Promise<Taken> =>
   takeSnapshot(fleet.config, fleet.hosts, fleet.clock, AbortSignal.timeout(60_000))
 
 /** @param names all VMs if there is none */
-export async function showPolicies(fleet: Fleet, names: readonly string[], json: boolean): Promise<ExitCode> {
+export async function showPolicies(fleet: Fleet, names: readonly string[], format: Format): Promise<ExitCode> {
   const taken = await lookAround(fleet)
   warnAbout(taken)
   const { listings, mistakes } = choose(taken.listings, names.length === 0 ? ['*'] : names, taken.snapshot.unreachable)
   if (names.length > 0 && mistakes.length > 0) throw usageError(mistakes.join('\n'))
   const explained = listings.map(({ vm, own }) => ({ vm, fields: explainPolicy(vm, own, fleet.config.vms) }))
-  if (json) {
+  if (format === 'json') {
     outJson(
       explained.map(({ vm, fields }) => ({
         vm: vm.id,

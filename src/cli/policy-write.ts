@@ -8,7 +8,7 @@ import { PolicyNotWritten } from '../hypervisor/policy-not-written.ts'
 import { DeadlineExceeded, neverAborts, withDeadline } from '../time/with-deadline.ts'
 import { exitCode, type ExitCode, usageError } from './exit.ts'
 import type { Fleet } from './fleet.ts'
-import { err, outJson, outLines } from './output.ts'
+import { err, type Format, outJson, outLines } from './output.ts'
 import { changesIn, choose, obstaclesTo, showValue, titleOf } from './policy-change.ts'
 import { lookAround, showSource } from './policy-show.ts'
 import { warnAbout } from './warn.ts'
@@ -22,23 +22,26 @@ interface Written {
   readonly error: Error | undefined
 }
 
+interface Writing {
+  /** VMs by name or pattern. */
+  readonly names: readonly string[]
+  /** What was found wrong already. */
+  readonly mistakes: readonly string[]
+  readonly change: (own: PolicyWords) => PolicyWords
+  readonly format: Format
+}
+
 /** All mistakes are told before anything is written; what cannot be written to one VM keeps no other from it. */
-export async function writePolicies(
-  fleet: Fleet,
-  names: readonly string[],
-  mistakes: readonly string[],
-  change: (own: PolicyWords) => PolicyWords,
-  json: boolean,
-): Promise<ExitCode> {
+export async function writePolicies(fleet: Fleet, { names, mistakes, change, format }: Writing): Promise<ExitCode> {
   const taken = await lookAround(fleet)
   warnAbout(taken)
   const chosen = choose(taken.listings, names, taken.snapshot.unreachable)
   const all = [...mistakes, ...chosen.mistakes, ...obstaclesTo(chosen.listings)]
   if (all.length > 0) throw usageError(`nothing was written:\n${all.map(line => `  ${line}`).join('\n')}`)
   const byHost = Map.groupBy(chosen.listings, ({ vm }) => vm.host)
-  const done = await Promise.all([...byHost].map(([host, listings]) => writeAt(fleet, host, listings, change)))
+  const done = await Promise.all([...byHost].map(([host, listings]) => writeAt(fleet, { host, listings, change })))
   const written = done.flat()
-  if (json) outJson(written.map(each => jsonOf(each)))
+  if (format === 'json') outJson(written.map(each => jsonOf(each)))
   else for (const each of written) outLines(linesOf(fleet, each))
   const failed = written.flatMap(({ error }) => (error === undefined ? [] : [error.message]))
   for (const message of failed) err(`error: ${message}`)
@@ -48,9 +51,11 @@ export async function writePolicies(
 /** One after another: a host has other things to do. */
 async function writeAt(
   { hosts, clock }: Fleet,
-  host: HostId,
-  listings: readonly Listing[],
-  change: (own: PolicyWords) => PolicyWords,
+  {
+    host,
+    listings,
+    change,
+  }: Pick<Writing, 'change'> & { readonly host: HostId; readonly listings: readonly Listing[] },
 ): Promise<readonly Written[]> {
   const hypervisor = hosts.get(host)
   const written: Written[] = []

@@ -64,8 +64,8 @@ export function addLook(program: Program): void {
         throw usageError('name the evacuation once: as --run, or without')
       const asked = flags.run ?? site
       if (flags.xml !== undefined) {
-        const json = formatOf(flags.output, ['text', 'json']) === 'json'
-        showKept(command.optsWithGlobals<{ config?: string }>().config, flags.xml, asked, json)
+        const { config } = command.optsWithGlobals<{ config?: string }>()
+        showKept(config, flags.xml, { which: asked, format: formatOf(flags.output, ['text', 'json']) })
         return
       }
       const past = pastOf(command, asked)

@@ -78,8 +78,8 @@ It travels with the VM, and rules of lifeboat.yaml go before it (docs/vm-policy.
     .argument('[vm...]', `${vms}; all if left out`)
     .option('-o, --output <format>', 'text or json')
     .action(async (names: readonly string[], flags: { output?: string }, command: Program) => {
-      const json = formatOf(flags.output, ['text', 'json']) === 'json'
-      process.exitCode = await withFleet(configOf(command), fleet => showPolicies(fleet, names, json))
+      const format = formatOf(flags.output, ['text', 'json'])
+      process.exitCode = await withFleet(configOf(command), fleet => showPolicies(fleet, names, format))
     })
 }
 
@@ -107,7 +107,7 @@ function parseModes(text: string): readonly ModeOfLastResort[] {
 }
 
 async function set(fleet: Fleet, names: readonly string[], flags: SetFlags): Promise<ExitCode> {
-  const json = formatOf(flags.output, ['text', 'json']) === 'json'
+  const format = formatOf(flags.output, ['text', 'json'])
   const { places, mistakes } = placesOf(fleet, flags.target)
   const said: PolicyWords = {
     value: flags.value,
@@ -119,13 +119,13 @@ async function set(fleet: Fleet, names: readonly string[], flags: SetFlags): Pro
     antiAffinity: flags.antiAffinity,
   }
   if (saysNothing(said) && mistakes.length === 0) throw usageError('nothing to set: name at least one part (--help)')
-  return writePolicies(fleet, names, mistakes, own => overlaid(own, said), json)
+  return writePolicies(fleet, { names, mistakes, change: own => overlaid(own, said), format })
 }
 
 function unset(fleet: Fleet, names: readonly string[], flags: UnsetFlags): Promise<ExitCode> {
-  const json = formatOf(flags.output, ['text', 'json']) === 'json'
+  const format = formatOf(flags.output, ['text', 'json'])
   const fields = policyFields.filter(field => flags[field === 'targets' ? 'target' : field] === true)
-  return writePolicies(fleet, names, [], own => without(own, fields), json)
+  return writePolicies(fleet, { names, mistakes: [], change: own => without(own, fields), format })
 }
 
 /** Several, each by itself or all behind one comma. */

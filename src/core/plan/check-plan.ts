@@ -149,9 +149,10 @@ function checkCompany({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
     if (name === undefined) continue
     const others = byName.get(name) ?? []
     // Who lived together before the evacuation is no fault of the plan's.
-    const beside = others.find(
-      other => stay.from !== always && other.host === stay.host && other.vm !== stay.vm && stay.from < other.to,
-    )
+    const beside =
+      stay.from === always
+        ? undefined
+        : others.find(other => other.host === stay.host && other.vm !== stay.vm && stay.from < other.to)
     if (beside !== undefined) broken.push({ rule: 'beside', vm: stay.vm, target: stay.host, beside: beside.vm, name })
     others.push(stay)
     byName.set(name, others)

@@ -228,7 +228,7 @@ export class QemuHost implements Hypervisor {
   }
 
   setPolicy(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void> {
-    return writePolicy(this.#folder, this.host, vm, own, signal)
+    return writePolicy(this.#folder, { vm, host: this.host, own }, signal)
   }
 
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {

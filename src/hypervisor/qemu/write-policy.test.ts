@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { hostId, vmId } from '../../core/ids.ts'
+import type { PolicyWords } from '../../core/inventory/policy-words.ts'
 import { localRemote } from '../../remote/local.ts'
 import type { Remote } from '../../remote/remote.ts'
 import { PolicyNotWritten, type WhyNotWritten } from '../policy-not-written.ts'
@@ -35,8 +36,8 @@ const definition = JSON.stringify({
 describe('the policy in a vm.json', () => {
   let folder: string
   let file: string
-  const write = (words: Parameters<typeof writePolicy>[3], remote: Remote = localRemote): Promise<void> =>
-    writePolicy(new VmFolder(remote, folder), hostId('a-1'), web, words, signal())
+  const write = (words: PolicyWords, remote: Remote = localRemote): Promise<void> =>
+    writePolicy(new VmFolder(remote, folder), { vm: web, host: hostId('a-1'), own: words }, signal())
   const refused = (code: WhyNotWritten, about: RegExp) => (error: unknown) => {
     assert.ok(error instanceof PolicyNotWritten, String(error))
     assert.equal(error.code, code)

@@ -9,14 +9,14 @@ import type { VmFolder } from './vm-folder.ts'
 
 const mayNot = /permission denied|operation not permitted|read-only file system/i
 
+interface Writing {
+  readonly vm: VmId
+  readonly host: HostId
+  readonly own: PolicyWords
+}
+
 /** @throws PolicyNotWritten */
-export async function writePolicy(
-  folder: VmFolder,
-  host: HostId,
-  vm: VmId,
-  own: PolicyWords,
-  signal: AbortSignal,
-): Promise<void> {
+export async function writePolicy(folder: VmFolder, { vm, host, own }: Writing, signal: AbortSignal): Promise<void> {
   try {
     const entry = await folder.read(vm, signal)
     const changed = entry?.as === 'living' ? withWords(entry.definition, own) : undefined
