@@ -9,7 +9,7 @@ const noSignal = new AbortController().signal
 
 function whyNot(): string | undefined {
   try {
-    insistOnRequirements(undefined, 'libvirt')
+    insistOnRequirements(undefined, { driver: 'libvirt' })
     return undefined
   } catch (error) {
     return error instanceof Error ? error.message.replaceAll('\n', '; ') : String(error)

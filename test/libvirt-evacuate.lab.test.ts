@@ -12,7 +12,7 @@ const guests = 3
 
 function whyNot(): string | undefined {
   try {
-    insistOnRequirements(undefined, 'libvirt')
+    insistOnRequirements(undefined, { driver: 'libvirt' })
     return undefined
   } catch (error) {
     return error instanceof Error ? error.message.replaceAll('\n', '; ') : String(error)

@@ -29,7 +29,7 @@ import {
   procedures,
 } from '../src/libvirt/public.ts'
 import { poll } from '../src/time/with-deadline.ts'
-import { type Authority, newAuthority, pkiFolder } from './libvirt-certificates.ts'
+import { type Authority, newAuthority, pkiFolder } from '../src/lab/certificates.ts'
 import { freePort, type PrivateLibvirtd, startLibvirtd, whyNoLibvirtd } from './libvirt-private-daemon.ts'
 import { newKey, type PrivateSshd, startSshd } from './libvirt-private-sshd.ts'
 

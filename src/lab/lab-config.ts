@@ -6,6 +6,7 @@ import type { LabGuest, LabSpec } from './lab-spec.ts'
 import { defaultVmPolicy } from '../core/inventory/vm.ts'
 import type { HostId } from '../core/ids.ts'
 import { numbered } from './network.ts'
+import { sshUri } from './start-sshd.ts'
 
 export function labConfig(root: string, spec: LabSpec): string {
   const tree = {
@@ -15,7 +16,7 @@ export function labConfig(root: string, spec: LabSpec): string {
       ...(site.safe ? { safe: true } : {}),
       hosts: hosts.map(({ host, number: h }) => ({
         name: host.id,
-        uri: uriOf(root, spec, host.id),
+        uri: uriOf(root, spec, host.id, hostAddress(number, h)),
         memory: printBytes(host.memory),
         migrationAddress: hostAddress(number, h),
       })),
@@ -37,10 +38,12 @@ export function labConfig(root: string, spec: LabSpec): string {
   return `# made by lifeboat lab up, for this lab only\n${stringify(tree, { lineWidth: 0 })}`
 }
 
-const uriOf = (root: string, { name, driver }: LabSpec, host: HostId): string =>
-  driver === 'libvirt'
-    ? `qemu+unix:///system?socket=${libvirtSocket(root, name, host)}`
-    : `qmp+netns://${hostNamespace(name, host)}${vmsFolder(root, name, host)}`
+function uriOf(root: string, spec: LabSpec, host: HostId, address: string): string {
+  if (spec.driver !== 'libvirt')
+    return `qmp+netns://${hostNamespace(spec.name, host)}${vmsFolder(root, spec.name, host)}`
+  if (spec.ssh === true) return sshUri(root, spec, host, address)
+  return `qemu+unix:///system?socket=${libvirtSocket(root, spec.name, host)}`
+}
 
 /** What a raw QEMU host has in its definitions; a libvirt domain has no place for it. */
 function ruleOf({ vm, value, group, policy }: LabGuest): readonly object[] {
