@@ -393,6 +393,17 @@ describe('libvirtd', { skip: whyNoLibvirtd('openssl') ?? false, timeout: 60_000 
       await works(at('127.0.0.1', open.tlsPort, none))
     })
 
+    test('calls that are asked at once are answered at once', async () => {
+      // Not when the first keepalive message wakes the daemon up.
+      await using client = await LibvirtClient.connect(
+        at('localhost', daemon.tlsPort, good),
+        { keepalive: false },
+        soon(),
+      )
+      const asked = Array.from({ length: 20 }, () => client.call('connectGetLibVersion', undefined, soon()))
+      assert.equal(new Set((await Promise.all(asked)).map(({ version }) => version)).size, 1)
+    })
+
     test('a port that does not speak TLS, and one of nobody, are said', async () => {
       assert.match(
         await failure(at('localhost', daemon.tcpPort, good), AbortSignal.timeout(5_000)),
