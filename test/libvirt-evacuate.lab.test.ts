@@ -3,21 +3,11 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { mebibytes, ms } from '../src/core/units.ts'
 import type { HostId } from '../src/core/ids.ts'
-import { insistOnRequirements } from '../src/lab/requirements.ts'
 import { connectTo } from '../src/lab/start-daemons.ts'
-import { clock, smallSpec, testLab, testRoot, type TestLab } from './lab-fixture.ts'
+import { clock, smallSpec, testLab, testRoot, type TestLab, whyNoLab } from './lab-fixture.ts'
 import { reportFrom, runLifeboat } from './run-lifeboat.ts'
 
 const guests = 3
-
-function whyNot(): string | undefined {
-  try {
-    insistOnRequirements(undefined, { driver: 'libvirt' })
-    return undefined
-  } catch (error) {
-    return error instanceof Error ? error.message.replaceAll('\n', '; ') : String(error)
-  }
-}
 
 /** Persistent domains and tombstones, by name. */
 async function definedAt(lab: TestLab, host: HostId): Promise<readonly string[]> {
@@ -32,7 +22,7 @@ async function definedAt(lab: TestLab, host: HostId): Promise<readonly string[]>
   }
 }
 
-describe('evacuation under libvirt', { skip: whyNot() ?? false }, () => {
+describe('evacuation under libvirt', { skip: whyNoLab({ driver: 'libvirt' }) ?? false }, () => {
   let lab: TestLab
   const lifeboat = (...args: string[]) => runLifeboat(['--config', lab.config, ...args])
 

@@ -130,6 +130,7 @@ stateDir: /srv/lifeboat
       name: 'sendai',
       safe: false,
       uplink: 125_000_000,
+      tls: false,
       hosts: [
         {
           name: 'sendai-1',

@@ -9,7 +9,7 @@
 import type { HostId, VmId } from '../core/ids.ts'
 import type { Vm } from '../core/inventory/vm.ts'
 import type { Tuning } from '../core/migration/migration.ts'
-import type { StartOptions } from '../core/migration/start-options.ts'
+import type { Compression, StartOptions } from '../core/migration/start-options.ts'
 import type { Presence } from '../core/migration/presence.ts'
 import type { Bytes, BytesPerSecond, Milliseconds } from '../core/units.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from './prove.ts'
@@ -22,6 +22,16 @@ export interface Capabilities {
     readonly throttle: boolean
     readonly postCopy: boolean
   }
+  /** What it can be told at the start. More is refused before anything is begun. */
+  readonly atStart: {
+    /** Of libvirt's, by its version, which is known once it was reached: until then `none` only. */
+    readonly compression: readonly Compression[]
+  }
+  /**
+   * Migrations that may leave one host at the same time. A libvirtd gives each a thread for as long as it takes, of 20 (`max_workers`):
+   * with none left it answers nobody. @default no bound
+   */
+  readonly outgoingMost?: number
   /** Smallest step in which a rate can be set (libvirt: 1 MiB/s). */
   readonly rateStep: BytesPerSecond
   /** The driver itself takes the source to the target and starts it there (libvirt peer-to-peer): `run` only waits. */
@@ -113,7 +123,7 @@ export interface Hypervisor {
   measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond | undefined>
 
   // As source
-  /** @throws MigrationError `source-refused` when there is no such VM here */
+  /** @throws MigrationError `not-there` when there is no such VM here */
   definition(vm: VmId, signal: AbortSignal): Promise<Definition>
   /** Lets memory flow; returns once the hypervisor accepted. @throws MigrationError */
   migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void>

@@ -1,7 +1,7 @@
 /** The lifeboat.yaml of a lab: its hosts as an operator would name them. */
 import { stringify } from 'yaml'
 import { printBytes, printFraction, printRate, printTime } from '../core/units.ts'
-import { hostAddress, hostNamespace, labFolder, libvirtSocket, vmsFolder } from './lab-names.ts'
+import { hostAddress, hostNamespace, labFolder, libvirtSocket, pkiFolder, vmsFolder } from './lab-names.ts'
 import type { LabGuest, LabSpec } from './lab-spec.ts'
 import { defaultVmPolicy } from '../core/inventory/vm.ts'
 import type { HostId } from '../core/ids.ts'
@@ -19,6 +19,7 @@ export function labConfig(root: string, spec: LabSpec): string {
         uri: uriOf(root, spec, host.id, hostAddress(number, h)),
         memory: printBytes(host.memory),
         migrationAddress: hostAddress(number, h),
+        ...(spec.tls === true ? tlsOf(root, spec, host.id, hostAddress(number, h)) : {}),
       })),
     })),
     paths: spec.links.flatMap(({ between: [a, b], capacity, rtt, loss }) =>
@@ -44,6 +45,13 @@ function uriOf(root: string, spec: LabSpec, host: HostId, address: string): stri
   if (spec.ssh === true) return sshUri(root, spec, host, address)
   return `qemu+unix:///system?socket=${libvirtSocket(root, spec.name, host)}`
 }
+
+/** Certificates are named by their folder, which is the same for all hosts of one machine. */
+const tlsOf = (root: string, { name }: LabSpec, host: HostId, address: string) => ({
+  peerUri: `qemu+tls://${address}/system?pkipath=${pkiFolder(root, name, host)}`,
+  listenAddress: address,
+  tls: true,
+})
 
 /** What a raw QEMU host has in its definitions; a libvirt domain has no place for it. */
 function ruleOf({ vm, value, group, policy }: LabGuest): readonly object[] {

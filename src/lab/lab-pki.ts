@@ -17,7 +17,7 @@ export const pkiNames = {
   key: ['server-key.pem', 'client-key.pem', 'clientkey.pem'],
 } as const satisfies Record<keyof Pki, readonly string[]>
 
-/** @param hosts with the addresses they are reached at */
+/** @param hosts with the addresses they are reached at; who comes through a tunnel reaches them at localhost */
 export function writePki(
   root: string,
   lab: string,
@@ -27,7 +27,7 @@ export function writePki(
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const authority = newAuthority(folder, `lifeboat lab ${lab}`)
   for (const { id, address } of hosts) {
-    const signed = authority.sign(id, [`IP:${address}`, `DNS:${id}`], validDays)
+    const signed = authority.sign(id, [`IP:${address}`, `DNS:${id}`, 'DNS:localhost', 'IP:127.0.0.1'], validDays)
     writePkiFolder(pkiFolder(root, lab, id), signed)
   }
   return authority

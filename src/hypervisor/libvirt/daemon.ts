@@ -23,6 +23,7 @@ import { HostUnreachable } from '../../remote/remote.ts'
 import type { Clock } from '../../time/clock.ts'
 import { EventBuffer } from '../../time/event-buffer.ts'
 import { DeadlineExceeded, neverAborts, withDeadline } from '../../time/with-deadline.ts'
+import type { LibvirtVersion } from './migration-params.ts'
 
 const opensWithin = seconds(10)
 /** Final statistics of migrations, kept until they are asked for. */
@@ -32,6 +33,7 @@ export class Daemon {
   readonly #uri: string
   readonly #clock: Clock
   #opening: Promise<LibvirtClient> | undefined
+  #version: LibvirtVersion | undefined
   readonly #bells = new Map<EventBuffer<'changed'>, VmId | undefined>()
   readonly #ended = new Map<string, readonly TypedParam[]>()
 
@@ -48,6 +50,11 @@ export class Daemon {
     } catch (error) {
       throw this.#told(error)
     }
+  }
+
+  /** Of its libvirt; undefined until it was reached. */
+  get version(): LibvirtVersion | undefined {
+    return this.#version
   }
 
   /** A connection of its own, for a call that blocks; the caller closes it. @throws HostUnreachable */
@@ -134,6 +141,7 @@ export class Daemon {
       const client = await this.lane(neverAborts)
       void client.ended.then(() => this.#onEnd())
       void this.#listen(client)
+      this.#version = (await client.call('connectGetLibVersion', undefined, neverAborts)).version
       await client.watch(['lifecycle', 'migrationIteration', 'jobCompleted'], neverAborts)
       return client
     } catch (error) {

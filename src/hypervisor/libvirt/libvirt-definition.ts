@@ -17,6 +17,11 @@ export const printLibvirtDefinition = (definition: Omit<LibvirtDefinition, 'vers
 /** @throws ZodError, or SyntaxError when the text is no JSON */
 export const parseLibvirtDefinition = (text: string): LibvirtDefinition => schema.parse(JSON.parse(text))
 
-const destinationSchema = z.object({ connect: z.string(), migrate: z.string() })
+const destinationSchema = z.object({
+  connect: z.string(),
+  migrate: z.string(),
+  listen: z.string().optional(),
+  tls: z.object({ name: z.string().optional() }).optional(),
+})
 /** A {@link Landing}'s uri: libvirt needs two. @throws ZodError, SyntaxError */
 export const parseDestination = (text: string) => destinationSchema.parse(JSON.parse(text))
