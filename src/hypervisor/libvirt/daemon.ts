@@ -137,15 +137,20 @@ export class Daemon {
   }
 
   async #connect(): Promise<LibvirtClient> {
+    let client: LibvirtClient | undefined
     try {
-      const client = await this.lane(neverAborts)
-      void client.ended.then(() => this.#onEnd())
-      void this.#listen(client)
-      this.#version = (await client.call('connectGetLibVersion', undefined, neverAborts)).version
-      await client.watch(['lifecycle', 'migrationIteration', 'jobCompleted'], neverAborts)
-      return client
+      const opened = await this.lane(neverAborts)
+      client = opened
+      void opened.ended.then(() => this.#onEnd())
+      void this.#listen(opened)
+      await withDeadline(this.#clock, opensWithin, this.#uri, neverAborts, async inner => {
+        this.#version = (await opened.call('connectGetLibVersion', undefined, inner)).version
+        await opened.watch(['lifecycle', 'migrationIteration', 'jobCompleted'], inner)
+      })
+      return opened
     } catch (error) {
       this.#opening = undefined
+      await client?.close()
       throw this.#told(error)
     }
   }
