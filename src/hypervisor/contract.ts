@@ -254,9 +254,9 @@ export function contract(driver: string, harness: ContractHarness): void {
     test('moves: runs at the target, and only then is the source ended', async () => {
       const stop = new AbortController()
       const watching = selfCompleting() ? neverTwice(stop.signal) : undefined
-      await send(plainStart, undefined)
-      const last = await untilStatus(['completed'])
-      stop.abort()
+      const last = await send(plainStart, undefined)
+        .then(() => untilStatus(['completed']))
+        .finally(() => stop.abort())
       assert.ok((await watching) !== 0)
       assert.ok(last.sent > 0)
       await finish(sides, world.vm, world.clock, signal())
