@@ -53,6 +53,7 @@ const bySaying: readonly (readonly [said: RegExp, step: string])[] = [
   [/could not resolve/i, 'is the name right, and does it resolve here?'],
   [/connection refused/i, 'is sshd running there, on this port?'],
   [/no route to host|network is unreachable|timed out/i, 'is the host up, and is there a route to it?'],
+  [/could not proxy traffic|end of file while reading/i, 'libvirtd there ended the connection: was it restarted?'],
   [
     /not found/i,
     'install virt-ssh-helper (of libvirt-daemon) or a netcat that knows -U there, or name it with ?netcat=',

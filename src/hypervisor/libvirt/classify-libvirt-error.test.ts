@@ -21,6 +21,14 @@ test('what libvirt 9.0 and QEMU 7.2 say when a migration does not go is told apa
       "internal error: unable to execute QEMU command 'object-add': The server certificate /etc/pki/qemu/server-cert.pem has expired",
       'target-unfit',
     ],
+    [
+      'internal error: qemu unexpectedly closed the monitor: qemu-system-x86_64: Cannot read from TLS channel: Input/output error\nqemu-system-x86_64: Not a migration stream',
+      'target-unfit',
+    ],
+    [
+      'internal error: qemu unexpectedly closed the monitor: qemu-system-x86_64: Cannot read from TLS channel: Input/output error\nqemu-system-x86_64: load of migration failed',
+      'path-lost',
+    ],
     ["operation failed: job 'migration out' failed: Certificate does not match the hostname b-1", 'target-unfit'],
     [
       'operation failed: Failed to connect to remote libvirt URI qemu+ssh://root@b-1/system: Cannot recv data: Host key verification failed.: Connection reset by peer',

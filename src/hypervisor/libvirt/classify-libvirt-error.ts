@@ -46,7 +46,10 @@ const byCode = new Map<number, Reading>([
   ],
   [
     errorCode.authFailed,
-    { code: 'target-unfit', next: "let the source's daemon in at the target: keys, certificates" },
+    {
+      code: 'target-unfit',
+      next: 'certificates or keys of the two do not fit, or the name by which one is reached (peerUri)',
+    },
   ],
 ])
 
@@ -59,6 +62,14 @@ const byWords: readonly (readonly [said: RegExp, reading: Reading])[] = [
     {
       code: 'target-unfit',
       next: 'tls: true wants ca-cert.pem, server-cert.pem and client-cert.pem with their keys at both hosts, in the migrate_tls_x509_cert_dir of qemu.conf',
+    },
+  ],
+  // The handshake's own reason stays in the log of the source's QEMU; a path that breaks later breaks a migration stream.
+  [
+    /TLS channel[^]*not a migration stream/i,
+    {
+      code: 'target-unfit',
+      next: "the TLS handshake failed: the target's certificate must have the name or address that the source uses (tlsName), be valid, and be signed by an authority that the source knows; /var/log/libvirt/qemu/ at the source has the reason",
     },
   ],
   [

@@ -183,7 +183,11 @@ export class Daemon {
       error instanceof LibvirtStateError ||
       error instanceof LibvirtProtocolError ||
       error instanceof DeadlineExceeded
-    return unreachable ? new HostUnreachable(`${this.#uri}: ${error.message}`, { cause: error }) : error
+    if (!unreachable) return error
+    // Where its keys and programs lie is no news to who wrote it.
+    const shown = this.#uri.replace(/\?.*$/, '')
+    const said = error.message.replaceAll(this.#uri, shown)
+    return new HostUnreachable(said.includes(shown) ? said : `${shown}: ${said}`, { cause: error })
   }
 }
 
