@@ -4,24 +4,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { mebibytes, ms } from '../src/core/units.ts'
 import { type HostId, vmId } from '../src/core/ids.ts'
-import { insistOnRequirements } from '../src/lab/requirements.ts'
 import { connectTo } from '../src/lab/start-daemons.ts'
 import { childAt, parseXml } from '../src/hypervisor/libvirt/xml.ts'
 import { policyKey, policyUri } from '../src/hypervisor/libvirt/domain-policy.ts'
 import type { LibvirtClient } from '../src/libvirt/public.ts'
-import { clock, smallSpec, testLab, testRoot, type TestLab } from './lab-fixture.ts'
+import { clock, smallSpec, testLab, testRoot, type TestLab, whyNoLab } from './lab-fixture.ts'
 import { reportFrom, runLifeboat, startLifeboat } from './run-lifeboat.ts'
 
 const guests = 3
-
-function whyNot(): string | undefined {
-  try {
-    insistOnRequirements(undefined, 'libvirt')
-    return undefined
-  } catch (error) {
-    return error instanceof Error ? error.message.replaceAll('\n', '; ') : String(error)
-  }
-}
 
 type Asked = (libvirt: LibvirtClient, signal: AbortSignal) => Promise<unknown>
 /** Asks one host's daemon, as virsh would. */
@@ -63,7 +53,7 @@ type Shown = readonly {
   readonly policy: Readonly<Record<string, { readonly value: unknown; readonly from: { readonly by: string } }>>
 }[]
 
-describe('evacuation under libvirt', { skip: whyNot() ?? false }, () => {
+describe('evacuation under libvirt', { skip: whyNoLab({ driver: 'libvirt' }) ?? false }, () => {
   let lab: TestLab
   let home: HostId
   let away: HostId
@@ -238,10 +228,10 @@ describe('evacuation under libvirt', { skip: whyNot() ?? false }, () => {
     const report = reportFrom((await lifeboat('report', '-o', 'json')).stdout)
     const became = new Map(report.vms.map(({ vm, outcome, reason }) => [String(vm), `${outcome}: ${reason ?? ''}`]))
     assert.match(became.get('vm-1') ?? '', /^safe/)
-    assert.match(became.get('vm-2') ?? '', /^left: vm-gone: it (is absent|does not run) at a-1/)
+    assert.match(became.get('vm-2') ?? '', /^left: not-there: it (is absent|does not run) at a-1/)
     assert.match(
       became.get('vm-3') ?? '',
-      /^left: vm-gone: it does not run at a-1 any more \(no such domain\): somebody ended/,
+      /^left: not-there: it does not run at a-1 any more \(no such domain\): somebody ended/,
     )
   })
 })

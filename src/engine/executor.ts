@@ -282,7 +282,7 @@ export class Executor {
 /** It waited for its turn, and somebody ended, renamed or moved it meanwhile. */
 function vmGone(vm: VmId, host: HostId, seen: string): MigrationError {
   const detail = `it does not run at ${host} any more (${seen}): somebody ended, renamed or moved it; lifeboat inventory shows what is there`
-  return new MigrationError(vm, { code: 'vm-gone', detail })
+  return new MigrationError(vm, { code: 'not-there', detail })
 }
 
 const keyOf = ({ vm, attempt }: Route): string => `${vm} ${attempt}`

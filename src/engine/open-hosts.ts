@@ -48,26 +48,30 @@ function connectUri({ text, host, path }: LibvirtUri, address: string): string {
   return `qemu+tcp://${address.includes(':') ? `[${address}]` : address}${path}`
 }
 
-function driverOf(id: HostId, host: HostConfig, clock: Clock): Hypervisor {
-  const { uri, memory } = host
+function driverOf(id: HostId, host: HostConfig, site: Config['sites'][number], clock: Clock): Hypervisor {
+  const { uri, memory, listenAddress } = host
   const migrationAddress = addressOf(host)
   if (uri.kind !== 'libvirt')
     return new QemuHost({ host: id, remote: remoteOf(uri), folder: uri.folder, migrationAddress, memory, clock })
-  const connect = connectUri(uri, migrationAddress)
-  return new LibvirtHost({ host: id, uri: uri.text, connectUri: connect, migrationAddress, memory, clock })
+  const connect = host.peerUri ?? connectUri(uri, migrationAddress)
+  const tls = (host.tls ?? site.tls) ? { name: host.tlsName } : undefined
+  const reached = { connectUri: connect, migrationAddress, listenAddress, tls }
+  return new LibvirtHost({ host: id, uri: uri.text, ...reached, memory, clock })
 }
 
 export function openHosts(config: Config, clock: Clock): Hosts {
-  const configured = new Map(config.sites.flatMap(site => site.hosts.map(host => [hostId(host.name), host] as const)))
+  const configured = new Map(
+    config.sites.flatMap(site => site.hosts.map(host => [hostId(host.name), { host, site }] as const)),
+  )
   const open = new Map<HostId, Hypervisor>()
   return {
     all: [...configured.keys()],
     get(id) {
       const known = open.get(id)
       if (known !== undefined) return known
-      const host = configured.get(id)
-      if (host === undefined) throw new Error(`no host is named ${id} in the configuration`)
-      const driver = driverOf(id, host, clock)
+      const found = configured.get(id)
+      if (found === undefined) throw new Error(`no host is named ${id} in the configuration`)
+      const driver = driverOf(id, found.host, found.site, clock)
       open.set(id, driver)
       return driver
     },

@@ -42,7 +42,15 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
           Promise.all([hypervisor.facts(inner), hypervisor.list(inner)]),
         )
         listings.push(...list)
-        return { id, site: site.name, memory: facts.memory, nic, cpu }
+        const { outgoingMost } = hypervisor.capabilities
+        return {
+          id,
+          site: site.name,
+          memory: facts.memory,
+          nic,
+          cpu,
+          ...(outgoingMost === undefined ? {} : { outgoingMost }),
+        }
       } catch (error) {
         signal.throwIfAborted()
         unreachable.push({ host: id, why: describeError(error) })

@@ -10,7 +10,7 @@ import type { HostId, VmId } from '../core/ids.ts'
 import type { PolicyWords } from '../core/inventory/policy-words.ts'
 import type { Vm } from '../core/inventory/vm.ts'
 import type { Tuning } from '../core/migration/migration.ts'
-import type { StartOptions } from '../core/migration/start-options.ts'
+import type { Compression, StartOptions } from '../core/migration/start-options.ts'
 import type { Presence } from '../core/migration/presence.ts'
 import type { Bytes, BytesPerSecond, Milliseconds } from '../core/units.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from './prove.ts'
@@ -23,6 +23,16 @@ export interface Capabilities {
     readonly throttle: boolean
     readonly postCopy: boolean
   }
+  /** What it can be told at the start. More is refused before anything is begun. */
+  readonly atStart: {
+    /** Of libvirt's, by its version, which is known once it was reached: until then `none` only. */
+    readonly compression: readonly Compression[]
+  }
+  /**
+   * Migrations that may leave one host at the same time. A libvirtd gives each a thread for as long as it takes, of 20 (`max_workers`):
+   * with none left it answers nobody. @default no bound
+   */
+  readonly outgoingMost?: number
   /** Smallest step in which a rate can be set (libvirt: 1 MiB/s). */
   readonly rateStep: BytesPerSecond
   /** The driver itself takes the source to the target and starts it there (libvirt peer-to-peer): `run` only waits. */
@@ -124,7 +134,7 @@ export interface Hypervisor {
   setPolicy?(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void>
 
   // As source
-  /** @throws MigrationError `source-refused` when there is no such VM here */
+  /** @throws MigrationError `not-there` when there is no such VM here */
   definition(vm: VmId, signal: AbortSignal): Promise<Definition>
   /** Lets memory flow; returns once the hypervisor accepted. @throws MigrationError */
   migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void>

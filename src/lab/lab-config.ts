@@ -1,10 +1,11 @@
 /** The lifeboat.yaml of a lab: its hosts as an operator would name them. */
 import { stringify } from 'yaml'
 import { printBytes, printFraction, printRate, printTime } from '../core/units.ts'
-import { hostAddress, hostNamespace, labFolder, libvirtSocket, vmsFolder } from './lab-names.ts'
+import { hostAddress, hostNamespace, labFolder, libvirtSocket, pkiFolder, vmsFolder } from './lab-names.ts'
 import type { LabSpec } from './lab-spec.ts'
 import type { HostId } from '../core/ids.ts'
 import { numbered } from './network.ts'
+import { sshUri } from './start-sshd.ts'
 
 export function labConfig(root: string, spec: LabSpec): string {
   const tree = {
@@ -14,9 +15,10 @@ export function labConfig(root: string, spec: LabSpec): string {
       ...(site.safe ? { safe: true } : {}),
       hosts: hosts.map(({ host, number: h }) => ({
         name: host.id,
-        uri: uriOf(root, spec, host.id),
+        uri: uriOf(root, spec, host.id, hostAddress(number, h)),
         memory: printBytes(host.memory),
         migrationAddress: hostAddress(number, h),
+        ...(spec.tls === true ? tlsOf(root, spec, host.id, hostAddress(number, h)) : {}),
       })),
     })),
     paths: spec.links.flatMap(({ between: [a, b], capacity, rtt, loss }) =>
@@ -35,7 +37,16 @@ export function labConfig(root: string, spec: LabSpec): string {
   return `# made by lifeboat lab up, for this lab only\n${stringify(tree, { lineWidth: 0 })}`
 }
 
-const uriOf = (root: string, { name, driver }: LabSpec, host: HostId): string =>
-  driver === 'libvirt'
-    ? `qemu+unix:///system?socket=${libvirtSocket(root, name, host)}`
-    : `qmp+netns://${hostNamespace(name, host)}${vmsFolder(root, name, host)}`
+function uriOf(root: string, spec: LabSpec, host: HostId, address: string): string {
+  if (spec.driver !== 'libvirt')
+    return `qmp+netns://${hostNamespace(spec.name, host)}${vmsFolder(root, spec.name, host)}`
+  if (spec.ssh === true) return sshUri(root, spec, host, address)
+  return `qemu+unix:///system?socket=${libvirtSocket(root, spec.name, host)}`
+}
+
+/** Certificates are named by their folder, which is the same for all hosts of one machine. */
+const tlsOf = (root: string, { name }: LabSpec, host: HostId, address: string) => ({
+  peerUri: `qemu+tls://${address}/system?pkipath=${pkiFolder(root, name, host)}`,
+  listenAddress: address,
+  tls: true,
+})

@@ -21,7 +21,17 @@ export interface DomainDisk {
   readonly shared: boolean
   /** A file or device of which only its definition says that it is shared, and nothing of it is in the host's cache. */
   readonly sharedByWord: boolean
+  /** Nothing of it stays in a host's cache, or its storage keeps caches in step: libvirt would let it move, were it on a file system it knows. */
+  readonly uncached: boolean
 }
+
+/**
+ * Whether libvirt's check of disks is to be overruled (VIR_MIGRATE_UNSAFE). It refuses file systems it does not know, and believes no
+ * definition that they are shared. But the flag switches off all of the check, for all disks of the VM: so only where every one of them
+ * passes the rest of it, the cache (src/qemu/qemu_migration.c, qemuMigrationSrcIsSafe), by our own reading.
+ */
+export const overrulesSafety = (disks: readonly DomainDisk[]): boolean =>
+  disks.some(({ sharedByWord }) => sharedByWord) && disks.every(({ uncached }) => uncached)
 
 /** libvirt's units of memory (docs/formatdomain.rst, memory); without one it is KiB. */
 const units: Readonly<Record<string, number>> = {
@@ -66,10 +76,13 @@ function diskOf(disk: XmlElement): DomainDisk {
   const onNetwork = disk.attributes.get('type') === 'network'
   const shareable = childAt(disk, 'shareable') !== undefined
   const cache = childAt(disk, 'driver')?.attributes.get('cache')
+  const ceph = onNetwork && childAt(disk, 'source')?.attributes.get('protocol') === 'rbd'
+  const uncached = ceph || cache === 'none' || cache === 'directsync'
   return {
     target: childAt(disk, 'target')?.attributes.get('dev') ?? 'unnamed',
     shared: onNetwork || shareable,
-    sharedByWord: !onNetwork && shareable && (cache === 'none' || cache === 'directsync'),
+    sharedByWord: !onNetwork && shareable && uncached,
+    uncached,
   }
 }
 

@@ -27,6 +27,11 @@ export function persistentXml({ driver, text }: Definition): string | undefined 
   return persistent ? xml : undefined
 }
 
-const destinationSchema = z.object({ connect: z.string(), migrate: z.string() })
+const destinationSchema = z.object({
+  connect: z.string(),
+  migrate: z.string(),
+  listen: z.string().optional(),
+  tls: z.object({ name: z.string().optional() }).optional(),
+})
 /** A {@link Landing}'s uri: libvirt needs two. @throws ZodError, SyntaxError */
 export const parseDestination = (text: string) => destinationSchema.parse(JSON.parse(text))

@@ -28,6 +28,7 @@ import { Listings } from './libvirt-listing.ts'
 import { Source } from './libvirt-source.ts'
 import { type Reached, Target } from './libvirt-target.ts'
 import { writePolicy } from './write-policy.ts'
+import { compressionsOf, showVersion } from './migration-params.ts'
 
 export interface LibvirtHostOptions extends Reached {
   readonly host: HostId
@@ -38,13 +39,11 @@ export interface LibvirtHostOptions extends Reached {
   readonly clock: Clock
 }
 
+/** Of a daemon's 20 threads (`max_workers` in libvirtd.conf) 8 are left for questions, and for what comes in. */
+const outgoingMost = 12
+
 export class LibvirtHost implements Hypervisor {
   readonly driver = 'libvirt'
-  readonly capabilities: Capabilities = {
-    inFlight: { rate: true, downtimeLimit: true, throttle: false, postCopy: true },
-    rateStep: bytesPerSecond(1_048_576),
-    selfCompleting: true,
-  }
   readonly host: HostId
   readonly #memory: Bytes | undefined
   readonly #daemon: Daemon
@@ -63,6 +62,16 @@ export class LibvirtHost implements Hypervisor {
     this.#target = new Target(this.#domains, options)
   }
 
+  get capabilities(): Capabilities {
+    return {
+      inFlight: { rate: true, downtimeLimit: true, throttle: false, postCopy: true },
+      atStart: { compression: compressionsOf(this.#daemon.version) },
+      rateStep: bytesPerSecond(1_048_576),
+      selfCompleting: true,
+      outgoingMost,
+    }
+  }
+
   async facts(signal: AbortSignal): Promise<HostFacts> {
     const [node, library, hypervisor] = await Promise.all([
       this.#daemon.call('nodeGetInfo', undefined, signal),
@@ -71,7 +80,7 @@ export class LibvirtHost implements Hypervisor {
     ])
     return {
       memory: this.#memory ?? bytes(node.memory * 1024),
-      version: `libvirt ${versionOf(library.version)}, QEMU ${versionOf(hypervisor.version)}`,
+      version: `libvirt ${showVersion(library.version)}, QEMU ${showVersion(hypervisor.version)}`,
     }
   }
 
@@ -159,9 +168,4 @@ export class LibvirtHost implements Hypervisor {
     await this.#source.close()
     await this.#daemon.close()
   }
-}
-
-/** major · 10⁶ + minor · 10³ + release. */
-function versionOf(n: number): string {
-  return `${Math.floor(n / 1_000_000)}.${Math.floor(n / 1_000) % 1_000}.${n % 1_000}`
 }

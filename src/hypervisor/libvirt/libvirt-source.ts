@@ -14,12 +14,22 @@ import { noSample } from '../no-sample.ts'
 import type { GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure } from './classify-libvirt-error.ts'
 import { isNoDomain, uuidText } from './daemon.ts'
-import { factsOf, tombstoneXml } from './domain-xml.ts'
+import { factsOf, overrulesSafety, tombstoneXml } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseDestination, persistentXml, printLibvirtDefinition } from './libvirt-definition.ts'
 import { domainState, pausedReason, presenceOf } from './libvirt-presence.ts'
 import { jobType, numbersOf, sampleOf, statusOf } from './libvirt-sample.ts'
-import { type Destination, downtimeOf, flagsOf, paramsOf, resumeFlag, speedOf } from './migration-params.ts'
+import {
+  type Destination,
+  downtimeOf,
+  flagsOf,
+  paramsOf,
+  refusalOf,
+  resumeFlag,
+  resumesPostCopy,
+  showVersion,
+  speedOf,
+} from './migration-params.ts'
 import { type Outcome, type Outgoing, OutgoingMigrations } from './outgoing.ts'
 
 const askEvery = ms(50)
@@ -37,7 +47,7 @@ export class Source {
 
   constructor(domains: Domains) {
     this.#domains = domains
-    this.#outgoing = new OutgoingMigrations(domains.daemon, domains.clock)
+    this.#outgoing = new OutgoingMigrations(domains)
   }
 
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
@@ -51,7 +61,7 @@ export class Source {
       const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), persistent, autostart, xml })
       return { driver: 'libvirt', vm, text }
     } catch (error) {
-      throw sourceFailure(vm, error)
+      throw sourceFailure(vm, this.#domains.host, error)
     }
   }
 
@@ -68,27 +78,36 @@ export class Source {
   async migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void> {
     try {
       const dom = await this.#domains.mustFind(vm, signal)
+      this.#insistOnOptions(vm, options)
       await this.#insistOnRunning(vm, dom, signal)
       const [{ persistent }, { xml }] = await Promise.all([
         this.#domains.daemon.call('domainIsPersistent', { dom }, signal),
         this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal),
       ])
-      const sharedByWord = factsOf(xml).disks.some(disk => disk.sharedByWord)
-      const flags = flagsOf(options, { persistent, sharedByWord })
+      const destination = parseDestination(to.uri)
+      const traits = { persistent, overrulesSafety: overrulesSafety(factsOf(xml).disks) }
+      const flags = flagsOf(options, traits, destination)
       await this.#setDowntime(dom, tuning.downtimeLimit, signal)
-      await this.#start(vm, dom, parseDestination(to.uri), tuning.rate, options, flags, signal)
+      await this.#start(vm, dom, destination, tuning.rate, options, flags, signal)
     } catch (error) {
-      throw sourceFailure(vm, error)
+      throw sourceFailure(vm, this.#domains.host, error)
     }
+  }
+
+  #insistOnOptions(vm: VmId, options: StartOptions): void {
+    const detail = refusalOf(options, this.#domains.daemon.version)
+    if (detail !== undefined)
+      throw new MigrationError(vm, { code: 'cannot-move', detail: `${this.#domains.host}: ${detail}` })
   }
 
   async #insistOnRunning(vm: VmId, dom: Domain, signal: AbortSignal): Promise<void> {
     const presence = presenceOf(await this.#domains.look(dom, signal))
     if (presence.state === 'running' && !presence.migrating) return
+    if (presence.state === 'absent')
+      throw new MigrationError(vm, { code: 'not-there', detail: `it is shut off at ${this.#domains.host}` })
     const does = presence.state === 'running' ? 'being migrated already' : presence.state
-    const code = presence.state === 'absent' ? 'vm-gone' : 'source-refused'
     const detail = `it is ${does} at ${this.#domains.host}; only a VM that runs there, and is left alone, can be moved`
-    throw new MigrationError(vm, { code, detail })
+    throw new MigrationError(vm, { code: 'source-refused', detail })
   }
 
   /** Returns when memory flows, or all is over already. */
@@ -234,8 +253,13 @@ export class Source {
     const dom = await this.#domains.mustFind(vm, signal)
     const options = { channels: 1, compression: 'none', autoConverge: false, postCopy: true } as const
     const { persistent } = await this.#domains.daemon.call('domainIsPersistent', { dom }, signal)
-    const flags = flagsOf(options, { persistent, sharedByWord: false }) | resumeFlag
+    const { version } = this.#domains.daemon
+    if (!resumesPostCopy(version))
+      throw new Error(
+        `libvirt ${showVersion(version ?? 0)} at ${this.#domains.host} cannot join a broken post-copy again (8.5 can); ${vm} waits on both hosts: update libvirt there, it keeps its guests`,
+      )
     const destination = parseDestination(to.uri)
+    const flags = flagsOf(options, { persistent, overrulesSafety: false }, destination) | resumeFlag
     const params = paramsOf(destination, undefined, options)
     const args = { dom, dconnuri: destination.connect, params, cookieIn: Buffer.alloc(0), flags }
     const outgoing = await this.#outgoing.start(vm, args, options, signal)

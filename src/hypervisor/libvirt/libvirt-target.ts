@@ -13,7 +13,7 @@ import { tombstoneName } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseLibvirtDefinition } from './libvirt-definition.ts'
 import { presenceOf } from './libvirt-presence.ts'
-import type { Destination } from './migration-params.ts'
+import { type Destination, refusalOf } from './migration-params.ts'
 
 const askEvery = ms(50)
 /** A VM that runs here is defined here soon. */
@@ -24,6 +24,10 @@ export interface Reached {
   readonly connectUri: string
   /** Where other hosts reach it for migrations. */
   readonly migrationAddress: string
+  /** Where it listens for them. @default all its addresses */
+  readonly listenAddress?: string | undefined
+  /** Memory sent here is encrypted; `name` is the one in its certificate, where that is not {@link Reached.migrationAddress}. */
+  readonly tls?: { readonly name?: string | undefined } | undefined
 }
 
 export class Target {
@@ -35,25 +39,34 @@ export class Target {
     this.#reached = reached
   }
 
-  async prepare(definition: Definition, _options: StartOptions, signal: AbortSignal): Promise<Landing> {
+  async prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
     const { vm } = definition
     if (definition.driver !== 'libvirt') {
       const detail = `${this.#domains.host} is a libvirt host and cannot take a VM of driver ${definition.driver}`
       throw new MigrationError(vm, { code: 'target-refused', detail })
     }
     try {
+      await this.#insistOnOptions(vm, options, signal)
       const { name, uuid } = parseLibvirtDefinition(definition.text)
       await this.#makeRoom(vm, name, uuid, signal)
     } catch (error) {
-      throw targetFailure(vm, error)
+      throw targetFailure(vm, this.#domains.host, error)
     }
     return this.#landing()
   }
 
+  async #insistOnOptions(vm: VmId, options: StartOptions, signal: AbortSignal): Promise<void> {
+    // Its version is known once it was asked for anything.
+    if (options.compression !== 'none') await this.#domains.daemon.find(vm, signal)
+    const detail = refusalOf(options, this.#domains.daemon.version)
+    if (detail !== undefined)
+      throw new MigrationError(vm, { code: 'target-unfit', detail: `${this.#domains.host}: ${detail}` })
+  }
+
   #landing(): Landing {
-    const { connectUri, migrationAddress } = this.#reached
+    const { connectUri, migrationAddress, listenAddress: listen, tls } = this.#reached
     const address = migrationAddress.includes(':') ? `[${migrationAddress.replace(/^\[|\]$/g, '')}]` : migrationAddress
-    const to: Destination = { connect: connectUri, migrate: `tcp://${address}` }
+    const to: Destination = { connect: connectUri, migrate: `tcp://${address}`, listen, tls }
     return { driver: 'libvirt', uri: JSON.stringify(to) }
   }
 

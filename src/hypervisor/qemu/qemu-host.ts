@@ -10,7 +10,7 @@ import type { Vm } from '../../core/inventory/vm.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
-import type { StartOptions } from '../../core/migration/start-options.ts'
+import { compressions, type StartOptions } from '../../core/migration/start-options.ts'
 import {
   type Bytes,
   bytes,
@@ -87,6 +87,7 @@ export class QemuHost implements Hypervisor {
   readonly driver = 'qemu'
   readonly capabilities: Capabilities = {
     inFlight: { rate: true, downtimeLimit: true, throttle: true, postCopy: true },
+    atStart: { compression: compressions },
     rateStep: bytesPerSecond(1),
     selfCompleting: false,
   }
@@ -234,7 +235,7 @@ export class QemuHost implements Hypervisor {
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     const entry = await this.#folder.read(vm, signal)
     if (entry === undefined)
-      throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no definition of it` })
+      throw new MigrationError(vm, { code: 'not-there', detail: `${this.host} has no definition of it` })
     return { driver: this.driver, vm, text: printDefinition(entry.definition) }
   }
 

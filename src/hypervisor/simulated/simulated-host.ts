@@ -6,7 +6,7 @@ import type { Vm } from '../../core/inventory/vm.ts'
 import { MigrationError, type MigrationFailure } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
-import type { StartOptions } from '../../core/migration/start-options.ts'
+import { compressions, type StartOptions } from '../../core/migration/start-options.ts'
 import { askTakes, finishTakes, migrateTakes, prepareTakes, retireTakes } from '../../core/sim/physics/timings.ts'
 import { SimRefusal, type SimWorld } from '../../core/sim/sim-world.ts'
 import type { Transfer } from '../../core/sim/transfer.ts'
@@ -42,6 +42,7 @@ export class SimulatedHost implements Hypervisor {
   readonly driver = driver
   readonly capabilities: Capabilities = {
     inFlight: { rate: true, downtimeLimit: true, throttle: true, postCopy: true },
+    atStart: { compression: compressions },
     rateStep: bytesPerSecond(1),
     selfCompleting: false,
   }
@@ -106,7 +107,7 @@ export class SimulatedHost implements Hypervisor {
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     await this.#takes(askTakes, signal)
     if (this.#world.copyOf(vm, this.host) === undefined)
-      throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no VM of that name` })
+      throw new MigrationError(vm, { code: 'not-there', detail: `${this.host} has no VM of that name` })
     return { driver, vm, text: JSON.stringify(this.#vm(vm)) }
   }
 
