@@ -12,10 +12,21 @@ import {
   valueSchema,
 } from './quantity-schema.ts'
 import { modesOfLastResort } from '../core/inventory/vm.ts'
+import { parseShellUri } from './shell-uri.ts'
 
 const uriSchema = z.string().transform((text, context) => {
   try {
     return parseHostUri(text)
+  } catch (error) {
+    if (!(error instanceof UriError)) throw error
+    context.addIssue({ code: 'custom', message: error.message })
+    return z.NEVER
+  }
+})
+
+const shellSchema = z.string().transform((text, context) => {
+  try {
+    return parseShellUri(text)
   } catch (error) {
     if (!(error instanceof UriError)) throw error
     context.addIssue({ code: 'custom', message: error.message })
@@ -32,6 +43,8 @@ const hostSchema = z.strictObject({
   cpu: z.string().optional(),
   /** Where other hosts reach it for migrations. @default the host in its uri */
   migrationAddress: z.string().min(1).optional(),
+  /** Where commands for it run (shell-uri.ts): what only a command tells. @default where its uri leads */
+  shell: shellSchema.optional(),
 })
 
 const siteSchema = z.strictObject({

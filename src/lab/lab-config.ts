@@ -1,7 +1,8 @@
 /** The lifeboat.yaml of a lab: its hosts as an operator would name them. */
+import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { printBytes, printFraction, printRate, printTime } from '../core/units.ts'
-import { hostAddress, hostNamespace, labFolder, libvirtSocket, vmsFolder } from './lab-names.ts'
+import { hostAddress, hostNamespace, labFolder, libvirtFolder, libvirtSocket, vmsFolder } from './lab-names.ts'
 import type { LabGuest, LabSpec } from './lab-spec.ts'
 import { defaultVmPolicy } from '../core/inventory/vm.ts'
 import type { HostId } from '../core/ids.ts'
@@ -18,6 +19,9 @@ export function labConfig(root: string, spec: LabSpec): string {
         uri: uriOf(root, spec, host.id),
         memory: printBytes(host.memory),
         migrationAddress: hostAddress(number, h),
+        ...(spec.driver === 'libvirt'
+          ? { shell: `pid://${join(libvirtFolder(root, spec.name, host.id), 'run', 'libvirtd.pid')}` }
+          : {}),
       })),
     })),
     paths: spec.links.flatMap(({ between: [a, b], capacity, rtt, loss }) =>
