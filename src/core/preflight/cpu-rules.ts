@@ -34,7 +34,8 @@ export const cpuTable: Table<CpuReasons> = {
   'cpu-unknown': {
     severity: 'note',
     says: ({ model }) => `the target cannot compare its ${model} with its own CPU`,
-    next: () => 'compare by hand: virsh hypervisor-cpu-compare at the target',
+    next: () =>
+      'compare by hand: virsh hypervisor-cpu-compare at the target, or the flags in /proc/cpuinfo of both hosts',
   },
   'cpu-passthrough-differs': {
     severity: 'blocks',
@@ -65,7 +66,9 @@ export const cpuTable: Table<CpuReasons> = {
 
 const ownsHostCpu = (mode: string): boolean => mode === 'host-passthrough' || mode === 'maximum'
 
-const compared: TargetRule<CpuReasons> = ({ cpu }, { answer }) => {
+const compared: TargetRule<CpuReasons> = ({ cpu, machine }, { answer, target }) => {
+  // An emulated CPU is the same wherever that QEMU is; libvirt is asked all the same.
+  if (target.driver === 'qemu' && machine?.acceleration === 'qemu') return []
   if (cpu === undefined || ownsHostCpu(cpu.mode) || answer === undefined) return []
   const model = `CPU model ${cpu.model ?? cpu.mode}`
   switch (answer.cpu.answer) {

@@ -98,8 +98,15 @@ export function preflight(facts: PreflightFacts): Preflight {
     })
     return [{ vm, findings, there }]
   })
+  // Of which nothing is known, nothing is hoped.
+  const unknown = facts.snapshot.hosts
+    .filter(({ site, id }) => targets.includes(site) && !byId.has(id))
+    .map(({ id }) => id)
   const barred = new Map(
-    judged.map(({ vm, there }) => [vm.id, there.filter(({ takesIt }) => !takesIt).map(({ target }) => target)]),
+    judged.map(({ vm, there }) => [
+      vm.id,
+      [...unknown, ...there.filter(({ takesIt }) => !takesIt).map(({ target }) => target)],
+    ]),
   )
   const placed = placesOf(facts, barred)
   return {
