@@ -2,6 +2,7 @@
 import { applyVmRules } from '../config/apply-vm-rules.ts'
 import type { Config } from '../config/config-schema.ts'
 import { pathFrom } from '../config/inventory-file.ts'
+import type { HostId } from '../core/ids.ts'
 import { bytes } from '../core/units.ts'
 import type { Host, Snapshot, UnreachableHost } from '../core/inventory/snapshot.ts'
 import type { Listing } from '../hypervisor/hypervisor.ts'
@@ -15,6 +16,8 @@ export interface Taken {
   readonly snapshot: Snapshot
   /** Every VM with what it does now; the snapshot has only those that run or are paused at home. */
   readonly listings: readonly Listing[]
+  /** What each host that answered runs: `libvirt 9.0.0, QEMU 7.2.22`. */
+  readonly versions: ReadonlyMap<HostId, string>
   /** VMs named alike on two hosts: nobody may move them before one is renamed. */
   readonly ambiguous: readonly string[]
 }
@@ -22,6 +25,7 @@ export interface Taken {
 export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, signal: AbortSignal): Promise<Taken> {
   const unreachable: UnreachableHost[] = []
   const listings: Listing[] = []
+  const versions = new Map<HostId, string>()
   const asked = config.sites.flatMap(site => site.hosts.map(host => ({ site, host })))
   const found = await Promise.all(
     asked.map(async ({ site, host }): Promise<Host> => {
@@ -32,6 +36,7 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
           Promise.all([hypervisor.facts(inner), hypervisor.list(inner)]),
         )
         listings.push(...list)
+        versions.set(id, facts.version)
         return { id, site: site.name, memory: facts.memory, nic, cpu }
       } catch (error) {
         signal.throwIfAborted()
@@ -58,6 +63,7 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
       deadline: undefined,
     },
     listings,
+    versions,
     ambiguous: [...new Set(names.filter((name, at) => names.indexOf(name) !== at))],
   }
 }
