@@ -37,13 +37,14 @@ export function likelySite(hostname: string): string {
   return isId(stem) ? stem : isId(label) ? label : 'site'
 }
 
-/** Names for hosts: the first label of what they call themselves, made usable and told apart. */
+/** Names for hosts: the first label of what they call themselves, made usable and told apart. @param taken names of sites */
 export function hostNames(hostnames: readonly string[], taken: ReadonlySet<string>): readonly string[] {
   const used = new Set(taken)
   return hostnames.map(hostname => {
     const [label = ''] = hostname.split('.')
     const plain = label.replaceAll(/[^\w.@:-]/g, '-').replace(/^[^A-Za-z0-9]+/, '')
-    const base = isId(plain) && plain !== 'localhost' ? plain : 'host'
+    const usable = isId(plain) && plain !== 'localhost' ? plain : 'host'
+    const base = taken.has(usable) ? `${usable}-host` : usable
     let name = base
     for (let n = 2; used.has(name); n += 1) name = `${base}-${n}`
     used.add(name)

@@ -1,6 +1,5 @@
 /** The lifeboat.yaml that `lifeboat init` writes: what was found, and as comments whatever else may be said. Text, since comments matter. */
-import { printBytes } from '../core/units.ts'
-import type { Bytes } from '../core/units.ts'
+import { type Bytes, bytes, printBytes } from '../core/units.ts'
 
 export interface StarterHost {
   readonly name: string
@@ -25,6 +24,11 @@ export interface MissedHost {
 
 /** As YAML takes any text: JSON is a part of it. */
 const quoted = (text: string): string => JSON.stringify(text)
+/** Somewhat less, but easily read. */
+const inWhole = (memory: Bytes): Bytes => {
+  const unit = memory >= 2 ** 30 ? 2 ** 30 : 2 ** 20
+  return bytes(Math.floor(memory / unit) * unit)
+}
 const comment = (text: string): string => text.replaceAll(/\s*[\r\n]+\s*/g, '; ')
 
 export function starterConfig(sites: readonly StarterSite[], missed: readonly MissedHost[], madeBy: string): string {
@@ -32,7 +36,7 @@ export function starterConfig(sites: readonly StarterSite[], missed: readonly Mi
   return [
     `# ${comment(madeBy)}`,
     '# Next: lifeboat check, then lifeboat plan SITE, then lifeboat evacuate SITE --to SITE.',
-    '# Lines that begin with "#:" are examples: take the two characters away to use them.',
+    '# Lines with "#: " are examples: take these three characters away to use them.',
     '',
     '# A site is a place that fails as one: power, uplink. Safe ones receive.',
     'sites:',
@@ -90,7 +94,7 @@ const hostLines = ({ name, uri, memory, found, addressUnknown }: StarterHost): r
   `      # ${comment(found)}`,
   `      - name: ${quoted(name)}`,
   `        uri: ${quoted(uri)}`,
-  `        #: memory: ${printBytes(memory)}  # what guests may use together (default: all it has)`,
+  `        #: memory: ${printBytes(inWhole(memory))}  # what guests may use together (default: all it has)`,
   addressUnknown
     ? '        # NEEDED before VMs come here: its uri does not say where other hosts reach it.'
     : '        # Where other hosts reach it for migrations (default: the host in its uri).',

@@ -12,6 +12,7 @@ import { bytes, type Milliseconds, ms } from '../core/units.ts'
 import { shellOf } from '../hypervisor/host-shell.ts'
 import { libvirtProbe } from '../hypervisor/libvirt/libvirt-probe.ts'
 import type { PreflightProbe, ProbedHost } from '../hypervisor/preflight-probe.ts'
+import { type Listener, openListener } from '../hypervisor/probe-listener.ts'
 import { probeLinks } from '../hypervisor/probe-links.ts'
 import { probeSystem } from '../hypervisor/probe-system.ts'
 import { qemuProbe } from '../hypervisor/qemu/qemu-probe.ts'
@@ -29,6 +30,8 @@ const hostsAtOnce = 16
 const answersWithin = (vms: number): Milliseconds => ms(30_000 + vms * 100)
 /** Ports that nobody answers for take 4 s, sixteen at a time. */
 const triesWithin = (targets: number): Milliseconds => ms(45_000 + targets * 4_000)
+
+const listenerWithin = ms(15_000)
 
 export interface Question {
   readonly endangered: readonly SiteId[]
@@ -155,13 +158,38 @@ async function linksOf(
   onProgress: (line: string) => void,
 ): Promise<readonly LinkProfile[]> {
   const targets = receivers.map(({ profile }) => profile)
-  const found = await fewAtATime(hostsAtOnce, sources, async ({ asked, profile }) => {
+  const canTry = sources.filter(
+    ({ asked: { remote }, profile }) => remote !== undefined && profile.system !== undefined,
+  )
+  if (canTry.length === 0 || targets.length === 0) return []
+  const listeners = await listenersOf(receivers, bounded)
+  try {
+    const found = await fewAtATime(hostsAtOnce, canTry, async ({ asked, profile }) => {
+      const { remote } = asked
+      if (remote === undefined) return []
+      onProgress(`trying the way from ${profile.id} to ${targets.length} host${targets.length === 1 ? '' : 's'}`)
+      const listening = new Set(listeners.keys())
+      return bounded(asked, triesWithin(targets.length), inner =>
+        probeLinks(remote, profile, targets, listening, inner),
+      )
+    })
+    return found.flatMap(each => each ?? [])
+  } finally {
+    // Under a deadline of its own: what was started is ended although the rest was aborted.
+    const signal = AbortSignal.timeout(listenerWithin)
+    await Promise.allSettled([...listeners.values()].map(listener => listener.stop(signal)))
+  }
+}
+
+/** Those that answered but let nobody listen are tried all the same. */
+async function listenersOf(receivers: readonly Heard[], bounded: Bounded): Promise<ReadonlyMap<HostId, Listener>> {
+  const opened = await fewAtATime(hostsAtOnce, receivers, async ({ asked, profile }) => {
     const { remote } = asked
-    if (remote === undefined || profile.system === undefined || targets.length === 0) return []
-    onProgress(`trying the way from ${profile.id} to ${targets.length} hosts`)
-    return bounded(asked, triesWithin(targets.length), inner => probeLinks(remote, profile, targets, inner))
+    if (remote === undefined || profile.system === undefined) return []
+    const listener = await bounded(asked, listenerWithin, inner => openListener(remote, inner))
+    return listener === undefined ? [] : [[profile.id, listener] as const]
   })
-  return found.flatMap(each => each ?? [])
+  return new Map(opened.flat())
 }
 
 function askable(host: HostConfig, site: SiteId, receives: boolean, { snapshot }: Taken, clock: Clock): Asked {

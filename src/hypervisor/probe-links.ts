@@ -3,16 +3,18 @@
  * whether the source's own ssh or TLS is let in there. Nobody but the source can tell.
  */
 import { type Greeting, type LinkProfile, type PortTried, type Reached } from '../core/preflight/link-profile.ts'
+import type { HostId } from '../core/ids.ts'
 import type { HostProfile } from '../core/preflight/host-profile.ts'
 import { migrationPorts } from '../core/preflight/link-rules.ts'
 import { type LibvirtUri, parseLibvirtUri } from '../libvirt/public.ts'
 import { CommandUnavailable, HostUnreachable, type Remote } from '../remote/remote.ts'
 import { fewAtATime } from '../time/few-at-a-time.ts'
+import { listenerPort } from './probe-listener.ts'
 
 /** libvirt.org/remote.html. */
 const daemonPorts = { ssh: 22, tcp: 16_509, tls: 16_514, unix: undefined } as const
 /** The first, which migrations try first, one in the middle and the last. */
-const portsTried = [migrationPorts.first, 49_184, migrationPorts.last] as const
+const portsTried = [migrationPorts.first, listenerPort, migrationPorts.last] as const
 
 /**
  * Reads lines `key address port`, tries them at most 16 at a time for 4 s each, prints `key port result`. By bash's own sockets; where
@@ -49,10 +51,12 @@ wait`
 /** Greetings at one time, from one source. */
 const greetedAtOnce = 4
 
+/** @param listening targets on which somebody listens, on {@link listenerPort} */
 export async function probeLinks(
   remote: Remote,
   source: HostProfile,
   targets: readonly HostProfile[],
+  listening: ReadonlySet<HostId>,
   signal: AbortSignal,
 ): Promise<readonly LinkProfile[]> {
   const tried = await tryPorts(remote, targets, signal)
@@ -64,7 +68,11 @@ export async function probeLinks(
     return {
       from: source.id,
       to: target.id,
-      migration: portsTried.map(each => ({ port: each, reached: of(each) })),
+      migration: portsTried.map(each => {
+        const reached = of(each)
+        const rejected = reached === 'refused' && each === listenerPort && listening.has(target.id)
+        return { port: each, reached: rejected ? 'rejected' : reached }
+      }),
       daemon,
       greeting: uri === undefined ? { by: 'none' } : await greet(remote, source, uri, daemon, signal),
     }

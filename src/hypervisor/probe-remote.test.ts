@@ -14,6 +14,7 @@ import { CommandUnavailable, HostUnreachable, type Remote, type RunResult } from
 import type { Clock } from '../time/clock.ts'
 import { filesSeen } from './probe-files.ts'
 import { probeLinks } from './probe-links.ts'
+import { listenerPort, openListener } from './probe-listener.ts'
 import { probeSystem } from './probe-system.ts'
 
 const soon = () => AbortSignal.timeout(20_000)
@@ -140,6 +141,7 @@ describe('the way to another host', () => {
         localRemote,
         source,
         [target(`qemu+tcp://127.0.0.1:${address.port}/system`)],
+        new Set(),
         soon(),
       )
       assert.deepEqual(link?.daemon, { port: address.port, reached: 'open' })
@@ -147,7 +149,13 @@ describe('the way to another host', () => {
         link?.migration.map(({ reached }) => reached),
         ['refused', 'refused', 'refused'],
       )
-      const [nowhere] = await probeLinks(localRemote, source, [target(undefined, 'no-such-host.invalid')], soon())
+      const [nowhere] = await probeLinks(
+        localRemote,
+        source,
+        [target(undefined, 'no-such-host.invalid')],
+        new Set(),
+        soon(),
+      )
       assert.deepEqual(
         nowhere?.migration.map(({ reached }) => reached),
         ['no-name', 'no-name', 'no-name'],
@@ -175,7 +183,7 @@ describe('the way to another host', () => {
               .join('\n')}\n`,
           },
     )
-    const [link] = await probeLinks(remote, from, [target(uri)], soon())
+    const [link] = await probeLinks(remote, from, [target(uri)], new Set(), soon())
     return link?.greeting
   }
   const denied = 'root@b-1: Permission denied (publickey).'
@@ -222,5 +230,38 @@ describe('the way to another host', () => {
     const none = await greeted(() => ({ code: 3, stderr: '/etc/pki/CA/cacert.pem: No such file' }), uri)
     assert.deepEqual(none, { by: 'tls', answer: 'refused', said: '/etc/pki/CA/cacert.pem: No such file' })
     assert.match(JSON.stringify(await greeted(() => ({ code: 4 }), uri)), /"unknown".*openssl/)
+  })
+})
+
+describe('somebody who listens', () => {
+  test('is reached, and gone when told', async () => {
+    const listener = await openListener(localRemote, soon())
+    if (listener === undefined) return // neither perl nor python here
+    const host = sampleHost('b-1', { connectUri: undefined, address: '127.0.0.1' })
+    const from = sampleHost('a-1', { system: sampleSystem })
+    const reached = async (): Promise<string | undefined> => {
+      const [link] = await probeLinks(localRemote, from, [host], new Set([host.id]), soon())
+      return link?.migration.find(({ port }) => port === listenerPort)?.reached
+    }
+    try {
+      assert.equal(await reached(), 'open')
+      // The port is taken: a second one cannot listen.
+      assert.equal(await openListener(localRemote, soon()), undefined)
+    } finally {
+      await listener.stop(soon())
+    }
+    // What would be a firewall's doing, had it still been there.
+    assert.equal(await reached(), 'rejected')
+  })
+  test('is not there where there is no way to the host', async () => {
+    const gone: Remote = { ...answering(() => ({})), run: () => Promise.reject(new HostUnreachable('gone')) }
+    assert.equal(await openListener(gone, soon()), undefined)
+    assert.equal(
+      await openListener(
+        answering(() => ({ code: 4 })),
+        soon(),
+      ),
+      undefined,
+    )
   })
 })

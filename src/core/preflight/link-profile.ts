@@ -1,8 +1,11 @@
 /** What was tried from one host to another: nobody else can say whether they reach each other. */
 import type { HostId } from '../ids.ts'
 
-/** What became of opening a TCP connection. `refused`: the host answered, and nobody listens on that port now. */
-export type Reached = 'open' | 'refused' | 'silent' | 'no-route' | 'no-name' | 'unknown'
+/**
+ * What became of opening a TCP connection. `refused`: the host answered that nobody listens on that port now, or a firewall did so in its
+ * place. `rejected`: the same, although somebody did listen, so it was a firewall.
+ */
+export type Reached = 'open' | 'refused' | 'rejected' | 'silent' | 'no-route' | 'no-name' | 'unknown'
 
 export interface PortTried {
   readonly port: number

@@ -148,7 +148,11 @@ const clock: LinkRule<LinkReasons> = ({ source, target }) => {
   })
 }
 
-const how = { silent: 'do not answer', 'no-route': 'have no route, or are rejected' } as const
+const how = {
+  silent: 'do not answer',
+  'no-route': 'have no route, or are rejected',
+  rejected: 'are refused by a firewall: something did listen there',
+} as const
 const ports: LinkRule<LinkReasons> = ({ source, target, tried }) => {
   const { address } = target
   if (tried === undefined || tried.migration.length === 0)
@@ -156,7 +160,7 @@ const ports: LinkRule<LinkReasons> = ({ source, target, tried }) => {
   const those = (reached: PortTried['reached']) =>
     tried.migration.filter(each => each.reached === reached).map(({ port }) => port)
   if (those('no-name').length > 0) return [{ rule: 'address-unknown', address }]
-  const filtered = (['silent', 'no-route'] as const).flatMap(reached =>
+  const filtered = (['silent', 'no-route', 'rejected'] as const).flatMap(reached =>
     when(those(reached).length > 0, {
       rule: 'ports-filtered' as const,
       address,
@@ -182,6 +186,7 @@ const ports: LinkRule<LinkReasons> = ({ source, target, tried }) => {
 
 const daemonHow = {
   refused: 'is closed',
+  rejected: 'is closed',
   silent: 'does not answer',
   'no-route': 'cannot be reached',
   'no-name': 'cannot be reached: its name does not resolve there',

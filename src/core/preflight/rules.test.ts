@@ -423,6 +423,30 @@ describe('from host to host', () => {
       {},
       link({ migration: [{ port: 49_152, reached: 'no-route' }] }),
     ],
+    [
+      'ports that a firewall refuses',
+      ['ports-filtered'],
+      {},
+      {},
+      link({
+        migration: [
+          { port: 49_184, reached: 'rejected' },
+          { port: 49_152, reached: 'refused' },
+        ],
+      }),
+    ],
+    [
+      'ports of which one was tried with a listener',
+      [],
+      {},
+      {},
+      link({
+        migration: [
+          { port: 49_184, reached: 'open' },
+          { port: 49_152, reached: 'refused' },
+        ],
+      }),
+    ],
     ['ports nobody listens on', ['ports-closed'], {}, {}, link({ migration: [{ port: 49_152, reached: 'refused' }] })],
     [
       'ports that nothing tried',

@@ -170,7 +170,9 @@ export class Daemon {
       error instanceof LibvirtStateError ||
       error instanceof LibvirtProtocolError ||
       error instanceof DeadlineExceeded
-    return unreachable ? new HostUnreachable(`${this.#uri}: ${error.message}`, { cause: error }) : error
+    if (!unreachable) return error
+    const place = error.message.startsWith(this.#uri) ? '' : `${this.#uri}: `
+    return new HostUnreachable(`${place}${error.message}`, { cause: error })
   }
 }
 
