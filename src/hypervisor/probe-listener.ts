@@ -10,7 +10,7 @@ export const listenerPort = 49_184
 const endsItself = 120
 
 const perl = `use IO::Socket::IP; my ($p,$t)=@ARGV;
-my $s; for my $at ("::","0.0.0.0") { $s=IO::Socket::IP->new(LocalHost=>$at,LocalPort=>$p,Listen=>64,V6Only=>0) and last }
+my $s; for my $at ("::","0.0.0.0") { $s=IO::Socket::IP->new(LocalHost=>$at,LocalPort=>$p,Listen=>64,ReuseAddr=>1,V6Only=>0) and last }
 exit 3 unless $s; my $pid=fork; if ($pid) { print "$pid\\n"; exit 0 }
 open STDIN,"</dev/null"; open STDOUT,">/dev/null"; open STDERR,">/dev/null"; alarm $t; while (my $c=$s->accept) { close $c }`
 const python = `import os,signal,socket,sys

@@ -124,6 +124,9 @@ const unreadable = (dom: Domain, memory: VmProfile['memory']) => ({
   checkpoints: 0,
 })
 
+/** Of one VM's disks. */
+const disksAtOnce = 2
+
 /** Of those that would have to be copied: what they take at the host now. */
 const sizesOf = (
   daemon: Daemon,
@@ -131,23 +134,32 @@ const sizesOf = (
   { disks }: DomainNeeds,
   signal: AbortSignal,
 ): Promise<readonly VmDisk[]> =>
-  Promise.all(
-    disks.map(async (disk): Promise<VmDisk> => {
-      if (disk.source === undefined || disk.shared || disk.readonly) return { ...disk, size: undefined }
-      try {
-        const info = await daemon.call('domainGetBlockInfo', { dom, path: disk.name, flags: 0 }, signal)
-        return { ...disk, size: bytes(Math.max(info.capacity, info.allocation)) }
-      } catch (error) {
-        if (!(error instanceof LibvirtCallError) || isNoDomain(error)) throw error
-        return { ...disk, size: undefined } // a source that cannot be read
-      }
-    }),
-  )
+  fewAtATime(disksAtOnce, disks, async (disk): Promise<VmDisk> => {
+    if (disk.source === undefined || disk.shared || disk.readonly) return { ...disk, size: undefined }
+    try {
+      const info = await daemon.call('domainGetBlockInfo', { dom, path: disk.name, flags: 0 }, signal)
+      return { ...disk, size: bytes(Math.max(info.capacity, info.allocation)) }
+    } catch (error) {
+      if (!(error instanceof LibvirtCallError) || isNoDomain(error)) throw error
+      return { ...disk, size: undefined } // a source that cannot be read
+    }
+  })
 
-const snapshotsOf = async (daemon: Daemon, dom: Domain, signal: AbortSignal): Promise<number> =>
-  Math.max(1, (await daemon.call('domainSnapshotNum', { dom, flags: 0 }, signal)).num)
-const checkpointsOf = async (daemon: Daemon, dom: Domain, signal: AbortSignal): Promise<number> =>
-  Math.max(1, (await daemon.call('domainListAllCheckpoints', { dom, needResults: false, flags: 0 }, signal)).ret)
+/** One that is in the list has one at least, whatever is said when they are counted. */
+async function atLeastOne(count: () => Promise<number>): Promise<number> {
+  try {
+    return Math.max(1, await count())
+  } catch (error) {
+    if (!(error instanceof LibvirtCallError) || isNoDomain(error)) throw error
+    return 1
+  }
+}
+const snapshotsOf = (daemon: Daemon, dom: Domain, signal: AbortSignal): Promise<number> =>
+  atLeastOne(async () => (await daemon.call('domainSnapshotNum', { dom, flags: 0 }, signal)).num)
+const checkpointsOf = (daemon: Daemon, dom: Domain, signal: AbortSignal): Promise<number> =>
+  atLeastOne(
+    async () => (await daemon.call('domainListAllCheckpoints', { dom, needResults: false, flags: 0 }, signal)).ret,
+  )
 
 /**
  * The first step of a migration, which by itself begins nothing: the daemon looks at the domain and asks QEMU for what blocks it
