@@ -81,10 +81,11 @@ export function preflight(facts: PreflightFacts): Preflight {
   const badLinks = new Set(ofLinks.filter(blocks).map(({ host, target }) => `${host} ${target}`))
   const answers = new Map(facts.answers.map(answer => [`${answer.vm} ${answer.target}`, answer]))
 
+  const sharesName = twice(facts.snapshot)
   const judged = vms.flatMap(vm => {
     const source = byId.get(vm.host)
     if (source === undefined) return []
-    const findings = [...twice(facts.snapshot, vm), ...vmRules.flatMap(rule => rule(vm, source))].map(reason =>
+    const findings = [...sharesName(vm), ...vmRules.flatMap(rule => rule(vm, source))].map(reason =>
       about(reason, vm.host, undefined, vm.id),
     )
     const stuck = findings.some(blocks) || badHosts.has(source.id)
@@ -135,9 +136,13 @@ export function preflight(facts: PreflightFacts): Preflight {
 }
 
 /** Lifeboat knows VMs by their names, on all hosts it knows. */
-function twice({ vms }: Snapshot, { id, name }: VmProfile): readonly Reason[] {
-  const hosts = [...new Set(vms.filter(each => each.id === id).map(({ host }) => host))]
-  return hosts.length > 1 ? [{ rule: 'name-twice', name, hosts }] : []
+function twice({ vms }: Snapshot): (vm: VmProfile) => readonly Reason[] {
+  const hosts = new Map<VmId, readonly HostId[]>()
+  for (const { id, host } of vms) hosts.set(id, [...(hosts.get(id) ?? []), host])
+  return ({ id, name }) => {
+    const found = hosts.get(id) ?? []
+    return found.length > 1 ? [{ rule: 'name-twice', name, hosts: found }] : []
+  }
 }
 
 /** VMs of a host that fell silent before it told more than their names. */
