@@ -253,6 +253,17 @@ describe('a daemon that', () => {
     })
   })
 
+  test('cannot compare with what its QEMU makes of the CPU is asked about the host’s', async () => {
+    const older: Answer = (caller, asked) =>
+      asked.name === 'connectCompareCpu'
+        ? caller.returns('connectCompareCpu', asked, { result: 0 })
+        : basic(caller, asked)
+    await withDaemon(older, async probe => {
+      const [answer] = await probe.answers([vm], soon())
+      assert.deepEqual(answer?.cpu, { answer: 'incompatible', said: 'features are missing' })
+    })
+  })
+
   test('is too old to compare is no obstacle', async () => {
     await withDaemon(basic, async probe => {
       const [answer] = await probe.answers([vm], soon())

@@ -115,6 +115,8 @@ export const procedures = {
   domainIsPersistent: procedure(151, ofDomain, struct({ persistent: flag })),
   /** As {@link connectGetVersion}, of libvirt itself. */
   connectGetLibVersion: procedure(157, nothing, struct({ version: count })),
+  /** With the host's CPU, whatever its QEMU makes of it; see {@link connectCompareHypervisorCpu}. */
+  connectCompareCpu: procedure(158, struct({ xml: text, flags: uint }), struct({ result: int })),
   domainAbortJob: procedure(164, ofDomain, nothing),
   /** @unit ms */
   domainMigrateSetMaxDowntime: procedure(166, struct({ dom: domain, downtime: count, flags: uint }), nothing),

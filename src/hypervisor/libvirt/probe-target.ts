@@ -80,14 +80,20 @@ const cpuIncompatible = 91
 const results = ['incompatible', 'identical', 'superset'] as const
 
 async function cpuAnswer(daemon: Daemon, vm: VmProfile, signal: AbortSignal): Promise<CpuAnswer> {
-  const { cpu } = vm
+  const { cpu, machine } = vm
   // What follows the host cannot be compared with it.
   if (cpu === undefined || cpu.mode === 'host-passthrough' || cpu.mode === 'maximum') return { answer: 'unknown' }
+  const args = { ...needOf(vm), xmlCpu: cpu.xml, flags: sayWhy }
+  const byQemu = await compared(() => daemon.call('connectCompareHypervisorCpu', args, signal))
+  // Older libvirt, and some builds of QEMU, cannot; with KVM the host's CPU is what the guest gets.
+  if (byQemu.answer !== 'unknown' || machine?.acceleration !== 'kvm') return byQemu
+  return compared(() => daemon.call('connectCompareCpu', { xml: cpu.xml, flags: sayWhy }, signal))
+}
+
+async function compared(ask: () => Promise<{ readonly result: number }>): Promise<CpuAnswer> {
   const incompatible = (said: string): CpuAnswer => ({ answer: 'incompatible', said })
   try {
-    const args = { ...needOf(vm), xmlCpu: cpu.xml, flags: sayWhy }
-    const { result } = await daemon.call('connectCompareHypervisorCpu', args, signal)
-    const answer = results[result] ?? 'unknown'
+    const answer = results[(await ask()).result] ?? 'unknown'
     return answer === 'incompatible' ? incompatible('features are missing') : { answer }
   } catch (error) {
     if (!(error instanceof LibvirtCallError)) throw error
