@@ -44,6 +44,8 @@ sites:
     ['check -o ndjson', 2, /-o ndjson: expected one of text, json/],
     ['init', 2, /name your hosts: lifeboat init qemu\+ssh/],
     ['init qemu:///system', 2, /no terminal to ask on.*--site[\s\S]*lifeboat init --site 'here=qemu:\/\/\/system'/],
+    ['init --safe b,c --site a=qemu:///system', 2, /--safe b, c: no such site; there are: a/],
+    ['init --safe b qemu:///system', 2, /no terminal to ask on/],
     ['init --site a', 2, /--site "a": expected NAME=URI/],
     ['init --site a=qemu:///system --safe b -o /nowhere/x', 2, /--safe b: no such site; there are: a/],
     ['evacuate sendai --wings 2', 2, /unknown option '--wings'/],

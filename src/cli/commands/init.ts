@@ -34,8 +34,13 @@ export function addInit(program: Program): void {
     .command('init')
     .summary('look at your hosts, and write a commented lifeboat.yaml')
     .argument('[uri...]', 'hosts as virsh takes them (qemu+ssh://root@HOST/system), or plain QEMU hosts (qmp+ssh://…)')
-    .option('--site <name=uri,uri...>', 'the hosts of a site; may be said again', collect, [])
-    .option('--safe <site...>', 'sites that receive VMs', [])
+    .option(
+      '--site <name=uri,uri>',
+      'the hosts of a site, any number of them; may be said again for others',
+      collect,
+      [],
+    )
+    .option('--safe <site>', 'a site that receives VMs; may be said again, or several with commas', collectMany, [])
     .option('-o, --output <file>', 'where to write', 'lifeboat.yaml')
     .option('--stdout', 'write to standard output instead')
     .option('--force', 'write over a file that is there')
@@ -51,6 +56,11 @@ Example:
     })
 }
 
+/** Not `<site...>`: that would take the URIs behind it for sites. */
+const collectMany = (value: string, before: readonly string[]): readonly string[] => [
+  ...before,
+  ...value.split(',').filter(name => name !== ''),
+]
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
 
 async function init(named: readonly string[], flags: InitFlags): Promise<ExitCode> {
