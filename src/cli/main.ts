@@ -1,8 +1,10 @@
 /** The `lifeboat` command: one file a command in commands/, errors and exit codes in one place. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { addCheck } from './commands/check.ts'
 import { addDemo } from './commands/demo.ts'
 import { addEvacuate } from './commands/evacuate.ts'
+import { addInit } from './commands/init.ts'
 import { addInventory } from './commands/inventory.ts'
 import { addLab } from './commands/lab.ts'
 import { addLook } from './commands/look.ts'
@@ -24,6 +26,8 @@ function build(): Command {
       `Evacuates virtual machines from a datacentre that is about to die to safe sites, by live migration over a WAN.
 
   lifeboat demo                            see it work on this machine, with real guests
+  lifeboat init URI…                       look at your hosts, and write lifeboat.yaml
+  lifeboat check                           can every VM go, and if not, why; moves nothing
   lifeboat plan SITE                       who would go where; moves nothing
   lifeboat evacuate SITE --to SITE         do it, with a live view
   lifeboat watch | explain VM | report     see what happens, and why
@@ -38,6 +42,8 @@ function build(): Command {
     .showHelpAfterError('(add --help for what there is)')
   addDemo(program)
   addEvacuate(program)
+  addInit(program)
+  addCheck(program)
   addPlan(program)
   addInventory(program)
   addPolicy(program)

@@ -13,6 +13,7 @@ import {
   valueSchema,
   vmPolicyShape,
 } from './quantity-schema.ts'
+import { parseShellUri } from './shell-uri.ts'
 
 const uriSchema = z.string().transform((text, context) => {
   try {
@@ -36,6 +37,16 @@ const peerUriSchema = z.string().transform((text, context) => {
   return z.NEVER
 })
 
+const shellSchema = z.string().transform((text, context) => {
+  try {
+    return parseShellUri(text)
+  } catch (error) {
+    if (!(error instanceof UriError)) throw error
+    context.addIssue({ code: 'custom', message: error.message })
+    return z.NEVER
+  }
+})
+
 /** What only a libvirt daemon can be told. */
 const ofLibvirt = ['peerUri', 'listenAddress', 'tls', 'tlsName'] as const
 
@@ -48,6 +59,8 @@ const plainHostSchema = z.strictObject({
   cpu: z.string().optional(),
   /** Where other hosts reach it for migrations. @default the host in its uri */
   migrationAddress: z.string().min(1).optional(),
+  /** Where commands for it run (shell-uri.ts): what only a command tells. @default where its uri leads */
+  shell: shellSchema.optional(),
   /** How the daemons of other hosts reach this one's. @default its uri without what names files here; over TCP where that is a local socket */
   peerUri: peerUriSchema.optional(),
   /** Where it listens for migrations. @default all its addresses */

@@ -33,7 +33,8 @@ function remoteOf(uri: QmpUri): Remote {
   }
 }
 
-function addressOf({ migrationAddress, uri }: HostConfig): string {
+/** Where others reach it. */
+export function addressOf({ migrationAddress, uri }: HostConfig): string {
   if (migrationAddress !== undefined) return migrationAddress
   const host = uri.kind === 'qmp-ssh' || uri.kind === 'libvirt' ? uri.host : undefined
   return host ?? '127.0.0.1'
@@ -43,7 +44,7 @@ function addressOf({ migrationAddress, uri }: HostConfig): string {
  * How another host's daemon reaches this one: as we do, but for what names files of this machine. A host that we reach by a local
  * socket is reached by others over TCP, at its address.
  */
-function connectUri({ text, host, path }: LibvirtUri, address: string): string {
+export function connectUri({ text, host, path }: LibvirtUri, address: string): string {
   if (host !== undefined) return text.replace(/\?.*$/, '')
   return `qemu+tcp://${address.includes(':') ? `[${address}]` : address}${path}`
 }

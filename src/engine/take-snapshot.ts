@@ -16,6 +16,8 @@ export interface Taken {
   readonly snapshot: Snapshot
   /** Every VM with what it does now; the snapshot has only those that run or are paused at home. */
   readonly listings: readonly Listing[]
+  /** What each host that answered runs: `libvirt 9.0.0, QEMU 7.2.22`. */
+  readonly versions: ReadonlyMap<HostId, string>
   /** VMs named alike on two hosts: nobody may move them before one is renamed. */
   readonly ambiguous: readonly string[]
   readonly warnings: readonly PolicyWarning[]
@@ -32,6 +34,7 @@ export interface PolicyWarning {
 export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, signal: AbortSignal): Promise<Taken> {
   const unreachable: UnreachableHost[] = []
   const listings: Listing[] = []
+  const versions = new Map<HostId, string>()
   const asked = config.sites.flatMap(site => site.hosts.map(host => ({ site, host })))
   const found = await Promise.all(
     asked.map(async ({ site, host }): Promise<Host> => {
@@ -42,6 +45,7 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
           Promise.all([hypervisor.facts(inner), hypervisor.list(inner)]),
         )
         listings.push(...list)
+        versions.set(id, facts.version)
         const { outgoingMost } = hypervisor.capabilities
         return {
           id,
@@ -77,6 +81,7 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
     },
     listings,
     warnings: listings.flatMap(listing => warningsOf(listing, config)),
+    versions,
     ambiguous: [...new Set(names.filter((name, at) => names.indexOf(name) !== at))],
   }
 }

@@ -1,7 +1,16 @@
 /** The lifeboat.yaml of a lab: its hosts as an operator would name them. */
+import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { printBytes, printFraction, printRate, printTime } from '../core/units.ts'
-import { hostAddress, hostNamespace, labFolder, libvirtSocket, pkiFolder, vmsFolder } from './lab-names.ts'
+import {
+  hostAddress,
+  hostNamespace,
+  labFolder,
+  libvirtFolder,
+  libvirtSocket,
+  pkiFolder,
+  vmsFolder,
+} from './lab-names.ts'
 import type { LabSpec } from './lab-spec.ts'
 import type { HostId } from '../core/ids.ts'
 import { numbered } from './network.ts'
@@ -18,6 +27,9 @@ export function labConfig(root: string, spec: LabSpec): string {
         uri: uriOf(root, spec, host.id, hostAddress(number, h)),
         memory: printBytes(host.memory),
         migrationAddress: hostAddress(number, h),
+        ...(spec.driver === 'libvirt'
+          ? { shell: `pid://${join(libvirtFolder(root, spec.name, host.id), 'run', 'libvirtd.pid')}` }
+          : {}),
         ...(spec.tls === true ? tlsOf(root, spec, host.id, hostAddress(number, h)) : {}),
       })),
     })),

@@ -23,7 +23,13 @@ export function addInventory(program: Program): void {
       const format = formatOf(flags.output, ['text', 'json'])
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {
         const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
-        if (format === 'json') outJson({ ...taken.snapshot, listings: taken.listings, warnings: taken.warnings })
+        if (format === 'json')
+          outJson({
+            ...taken.snapshot,
+            listings: taken.listings,
+            warnings: taken.warnings,
+            versions: Object.fromEntries(taken.versions),
+          })
         else outLines(inventoryLines(taken))
         warnAbout(taken)
         return taken.snapshot.unreachable.length > 0 ? exitCode.partly : exitCode.asAsked
@@ -46,7 +52,7 @@ export function addInventory(program: Program): void {
     })
 }
 
-function inventoryLines({ snapshot, listings }: Taken): readonly string[] {
+function inventoryLines({ snapshot, listings, versions }: Taken): readonly string[] {
   const ledger = openLedger(snapshot)
   const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
   const hosts = snapshot.hosts.map(host => {
@@ -58,7 +64,7 @@ function inventoryLines({ snapshot, listings }: Taken): readonly string[] {
       why === undefined ? showBytes(host.memory) : '–',
       why === undefined ? showBytes(freeMemory(ledger, host.id)) : '–',
       String(snapshot.vms.filter(vm => vm.host === host.id).length),
-      why === undefined ? '' : paint.bad(`does not answer: ${why}`),
+      why === undefined ? (versions.get(host.id) ?? '') : paint.bad(`does not answer: ${why}`),
     ]
   })
   const right = 'right' as const
@@ -81,7 +87,7 @@ function inventoryLines({ snapshot, listings }: Taken): readonly string[] {
         { title: 'memory', align: right },
         { title: 'free', align: right },
         { title: 'VMs', align: right },
-        { title: '' },
+        { title: 'version' },
       ],
       hosts,
     ),

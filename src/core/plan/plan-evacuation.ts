@@ -1,6 +1,6 @@
 /** The plan: in the policy's order, each VM to the host that the policy's way of spreading finds, times from what paths are known to carry. */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
-import type { HostId, SiteId } from '../ids.ts'
+import type { HostId, SiteId, VmId } from '../ids.ts'
 import { hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
@@ -19,6 +19,8 @@ export interface PlanRequest {
   readonly bandwidth: BytesPerSecond | undefined
   /** @default hypervisors that copy no disks */
   readonly copiesDisks?: boolean
+  /** Hosts that will not do for a VM, as a preflight found. @default none */
+  readonly barred?: ReadonlyMap<VmId, readonly HostId[]>
   /** @default as the inventory has them */
   readonly order?: Order
 }
@@ -57,7 +59,8 @@ function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
       unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail } })
       continue
     }
-    const view = { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks }
+    const excluded = request.barred?.get(vm.id) ?? []
+    const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks }
     const wished = order === 'inventory' ? undefined : ways.soonest(vm, view)
     const placement = place(vm, view, wished)
     if (placement.placed) {
@@ -181,7 +184,7 @@ class Ways {
 
   /** What refuses a VM for other reasons than memory and company is the same for all that are alike: asked once. */
   #openTo(vm: Vm, view: PlacementView): readonly Open[] {
-    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)} ${vm.policy.targets?.join(' ')}`
+    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)} ${vm.policy.targets?.join(' ')} ${view.excluded.join(' ')}`
     const known = this.#open.get(key)
     if (known !== undefined) return known
     const alone = { ...vm.policy, antiAffinity: undefined }

@@ -197,7 +197,7 @@ export const isNoDomain = (error: unknown): boolean =>
 /** By its name; a name that Lifeboat cannot use (libvirt allows nearly any) is replaced with the UUID. */
 export const idOf = (dom: Domain): VmId => vmId(isId(dom.name) ? dom.name : uuidText(dom))
 
-export function uuidText({ uuid }: Domain): string {
+export function uuidText({ uuid }: Pick<Domain, 'uuid'>): string {
   const hex = Buffer.from(uuid).toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { type Bytes, bytes } from '../../core/units.ts'
 import { policyIn, type ReadPolicy } from './domain-policy.ts'
 import { childAt, childrenNamed, escapeXml, parseXml, type XmlElement } from './xml.ts'
+import { sizeIn } from './xml-size.ts'
 
 export interface DomainFacts {
   readonly name: string
@@ -33,34 +34,15 @@ export interface DomainDisk {
 export const overrulesSafety = (disks: readonly DomainDisk[]): boolean =>
   disks.some(({ sharedByWord }) => sharedByWord) && disks.every(({ uncached }) => uncached)
 
-/** libvirt's units of memory (docs/formatdomain.rst, memory); without one it is KiB. */
-const units: Readonly<Record<string, number>> = {
-  b: 1,
-  bytes: 1,
-  KB: 1e3,
-  k: 1024,
-  KiB: 1024,
-  MB: 1e6,
-  M: 2 ** 20,
-  MiB: 2 ** 20,
-  GB: 1e9,
-  G: 2 ** 30,
-  GiB: 2 ** 30,
-  TB: 1e12,
-  T: 2 ** 40,
-  TiB: 2 ** 40,
-}
-
 /** @throws XmlError */
 export function factsOf(xml: string): DomainFacts {
   const domain = parseXml(xml)
   const textAt = (name: string): string => childAt(domain, name)?.text.trim() ?? ''
   const memory = childAt(domain, 'memory')
-  const unit = units[memory?.attributes.get('unit') ?? 'KiB'] ?? 1024
   return {
     name: textAt('name'),
     uuid: textAt('uuid').toLowerCase(),
-    memory: bytes(Math.round((Number(memory?.text.trim()) || 0) * unit)),
+    memory: sizeIn(memory?.text, memory?.attributes.get('unit')) ?? bytes(0),
     vcpus: Number(textAt('vcpu')) || 1,
     disks: childrenNamed(childAt(domain, 'devices'), 'disk').filter(needsItsContent).map(diskOf),
     policy: policyIn(domain),
