@@ -1,6 +1,7 @@
 /** lifeboat.yaml: sites and hosts as the operator reaches them, what is known of paths, the policy, and exceptions for VMs by name. */
 import { z } from 'zod'
 import { UnknownPolicy, policyByName } from '../core/policy/policy-by-name.ts'
+import { parseHostShell } from './host-shell.ts'
 import { parseHostUri, UriError } from './host-uri.ts'
 import {
   fractionSchema,
@@ -13,15 +14,17 @@ import {
 } from './quantity-schema.ts'
 import { modesOfLastResort } from '../core/inventory/vm.ts'
 
-const uriSchema = z.string().transform((text, context) => {
-  try {
-    return parseHostUri(text)
-  } catch (error) {
-    if (!(error instanceof UriError)) throw error
-    context.addIssue({ code: 'custom', message: error.message })
-    return z.NEVER
-  }
-})
+const uriWith = <T>(parse: (text: string) => T) =>
+  z.string().transform((text, context): T => {
+    try {
+      return parse(text)
+    } catch (error) {
+      if (!(error instanceof UriError)) throw error
+      context.addIssue({ code: 'custom', message: error.message })
+      return z.NEVER
+    }
+  })
+const uriSchema = uriWith(parseHostUri)
 
 const hostSchema = z.strictObject({
   name: hostNameSchema,
@@ -32,6 +35,8 @@ const hostSchema = z.strictObject({
   cpu: z.string().optional(),
   /** Where other hosts reach it for migrations. @default the host in its uri */
   migrationAddress: z.string().min(1).optional(),
+  /** Where a shell on it is to be had, for what the hypervisor does not tell. @default what the uri says */
+  shell: uriWith(parseHostShell).optional(),
 })
 
 const siteSchema = z.strictObject({

@@ -18,6 +18,7 @@ export function labConfig(root: string, spec: LabSpec): string {
         uri: uriOf(root, spec, host.id),
         memory: printBytes(host.memory),
         migrationAddress: hostAddress(number, h),
+        ...(spec.driver === 'libvirt' ? { shell: `netns://${hostNamespace(spec.name, host.id)}` } : {}),
       })),
     })),
     paths: spec.links.flatMap(({ between: [a, b], capacity, rtt, loss }) =>

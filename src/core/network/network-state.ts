@@ -1,0 +1,304 @@
+/**
+ * Everything the monitor saw, folded: one memory a host, one a path. Pure and total: a reading that cannot be believed is counted and
+ * changes nothing else. Conclusions are drawn from it by conclude-links.ts.
+ */
+import type { HostId } from '../ids.ts'
+import type { Instant } from '../instant.ts'
+import { type BytesPerSecond, bytesPerSecond } from '../units.ts'
+import type { DropReason } from './counter.ts'
+import { conclude, type FlowInterval, type HostInterval } from './host-interval.ts'
+import { type Bucket, inBucket, type LinkWindow } from './link-window.ts'
+import type { MeasuredCapacity } from './link-state.ts'
+import type { Link, NetworkMap } from './network-map.ts'
+import { type HostReading, isKnown, type NotKnown, type PingReading, type ThroughputReading } from './reading.ts'
+
+export interface HostMemory {
+  readonly last: HostReading | undefined
+  readonly interval: HostInterval | undefined
+  /** When {@link interval} ended, by our clock. */
+  readonly at: Instant | undefined
+  readonly silent: { readonly why: string; readonly since: Instant } | undefined
+  readonly readings: number
+  readonly dropped: Readonly<Partial<Record<DropReason, number>>>
+}
+
+export interface LinkMemory {
+  readonly window: LinkWindow
+  /** Least round trips, by slots of {@link minSlot}. @unit ms */
+  readonly minimums: readonly { readonly slot: number; readonly rtt: number }[]
+  readonly ping: PingReading | undefined
+  readonly probe: ThroughputReading | undefined
+  readonly measured: MeasuredCapacity | undefined
+}
+
+export interface NetworkState {
+  readonly map: NetworkMap
+  /** Addresses as `ss` shows them. */
+  readonly addresses: ReadonlyMap<string, HostId>
+  readonly hosts: ReadonlyMap<HostId, HostMemory>
+  readonly links: ReadonlyMap<string, LinkMemory>
+}
+
+/** An answer older than this is no present state. @unit ms */
+export const freshFor = 5_000
+/** @unit ms */
+const minSlot = 10_000
+/** Routes change: a least round trip of ten minutes ago may be of another. @unit ms */
+const minimumFor = 300_000
+/** What stands in a queue is more than noise when it is more than this, and more than this share of the least round trip. @unit ms */
+export const queueFloor = 5
+export const queueShare = 0.25
+/** "The most of the last seconds": rates of single seconds lag and vary. @unit s */
+const capacityWindow = 10
+
+export const emptyNetwork = (map: NetworkMap): NetworkState => ({
+  map,
+  addresses: new Map(),
+  hosts: new Map(),
+  links: new Map(),
+})
+
+const unseenHost: HostMemory = {
+  last: undefined,
+  interval: undefined,
+  at: undefined,
+  silent: undefined,
+  readings: 0,
+  dropped: {},
+}
+const unseenLink: LinkMemory = { window: [], minimums: [], ping: undefined, probe: undefined, measured: undefined }
+
+export const hostMemory = (state: NetworkState, host: HostId): HostMemory => state.hosts.get(host) ?? unseenHost
+export const linkMemory = (state: NetworkState, link: Link): LinkMemory => state.links.get(link.name) ?? unseenLink
+
+/** Addresses are added; one that two hosts have (behind one router) belongs to neither. */
+export function observeAddresses(state: NetworkState, host: HostId, addresses: readonly string[]): NetworkState {
+  const known = new Map(state.addresses)
+  for (const address of addresses) if (!known.has(address)) known.set(address, host)
+  return { ...state, addresses: known }
+}
+
+export function observeSilence(state: NetworkState, host: HostId, why: string, at: Instant): NetworkState {
+  const before = hostMemory(state, host)
+  const silent = { why, since: before.silent?.since ?? at }
+  return withHost(state, host, { ...before, silent, interval: undefined })
+}
+
+export function observeReading(state: NetworkState, reading: HostReading): NetworkState {
+  const { host } = reading
+  const before = hostMemory(state, host)
+  if (before.last === undefined) return withHost(state, host, { ...before, last: reading, silent: undefined })
+  const { interval, dropped, keepOlder } = conclude(before.last, reading)
+  const after: HostMemory = {
+    last: keepOlder ? before.last : reading,
+    interval: interval ?? (keepOlder ? before.interval : undefined),
+    at: interval === undefined ? before.at : reading.receivedAt,
+    silent: undefined,
+    readings: before.readings + (interval === undefined ? 0 : 1),
+    dropped: counted(before.dropped, dropped),
+  }
+  const next = withHost(state, host, after)
+  return interval === undefined ? next : foldIntoLinks(next, host, interval, reading.receivedAt)
+}
+
+export function observePing(state: NetworkState, ping: PingReading): NetworkState {
+  const link = state.map.linkOf(ping.from, ping.to)
+  if (link === undefined) return state
+  const before = linkMemory(state, link)
+  const least = isKnown(ping.result) ? ping.result.minRtt : undefined
+  return withLink(state, link, { ...before, ping, minimums: withMinimum(before.minimums, ping.at, least) })
+}
+
+export function observeThroughput(state: NetworkState, probe: ThroughputReading): NetworkState {
+  const link = state.map.linkOf(probe.from, probe.to)
+  if (link === undefined || !Number.isFinite(probe.rate) || probe.rate <= 0) return state
+  const before = linkMemory(state, link)
+  const fresh: MeasuredCapacity = {
+    rate: bytesPerSecond(probe.rate),
+    bound: probe.bound,
+    at: probe.at,
+    how: 'probe',
+  }
+  const { measured } = before
+  const weaker = probe.bound === 'at-least' && measured !== undefined && measured.rate >= probe.rate
+  return withLink(state, link, {
+    ...before,
+    probe,
+    measured: weaker ? measured : fresh,
+    minimums: withMinimum(before.minimums, probe.at, probe.minRtt),
+  })
+}
+
+/** Flows of the hosts at its beginning that cross this link, as far as they answered of late. */
+export function flowsOver(state: NetworkState, link: Link, now: Instant): readonly FlowInterval[] {
+  return link.sources.flatMap(host => {
+    const interval = freshInterval(state, host, now)
+    if (interval === undefined || !isKnown(interval.flows)) return []
+    return interval.flows.filter(flow => flowTakes(state, host, flow, link))
+  })
+}
+
+export function freshInterval(state: NetworkState, host: HostId, now: Instant): HostInterval | undefined {
+  const { interval, at } = hostMemory(state, host)
+  return at !== undefined && now - at <= freshFor && at <= now + freshFor ? interval : undefined
+}
+
+function flowTakes(state: NetworkState, from: HostId, flow: FlowInterval, link: Link): boolean {
+  const to = state.addresses.get(flow.peerAddress)
+  return to !== undefined && to !== from && state.map.linkOf(from, to)?.name === link.name
+}
+
+export interface Usage {
+  /** @unit bytes per second */
+  readonly inUse: BytesPerSecond | NotKnown
+  readonly byUs: BytesPerSecond | NotKnown
+  readonly byOthers: BytesPerSecond | NotKnown
+}
+
+/** Sums over the hosts at its beginning that answered; unknown when none did. */
+export function usageOf(state: NetworkState, link: Link, now: Instant): Usage {
+  let inUse = 0
+  let ofLink = 0
+  let ofAll = 0
+  let nics = 0
+  let seen = 0
+  let why: NotKnown = { why: 'no host at its beginning answered of late' }
+  let whyFlows: NotKnown = why
+  for (const host of link.sources) {
+    const interval = freshInterval(state, host, now)
+    if (interval === undefined) continue
+    if (isKnown(interval.sent)) {
+      inUse += interval.sent
+      nics += 1
+    } else why = interval.sent
+    if (!isKnown(interval.flows)) {
+      whyFlows = interval.flows
+      continue
+    }
+    seen += 1
+    for (const flow of interval.flows) {
+      const to = state.addresses.get(flow.peerAddress)
+      if (to === undefined || to === host) continue
+      ofAll += flow.wireRate
+      if (flowTakes(state, host, flow, link)) ofLink += flow.wireRate
+    }
+  }
+  const byUs = seen === 0 ? whyFlows : bytesPerSecond(ofLink)
+  if (nics === 0) return { inUse: why, byUs, byOthers: why }
+  return {
+    inUse: bytesPerSecond(inUse),
+    byUs,
+    byOthers: seen === 0 ? whyFlows : bytesPerSecond(Math.max(0, inUse - ofAll)),
+  }
+}
+
+export interface RoundTrip {
+  /** @unit ms */
+  readonly rtt: number
+  readonly minRtt: number
+  readonly queueing: number
+}
+
+/** Of flows: the median of their smoothed round trips against the least of the path. */
+export function roundTripOf(flows: readonly FlowInterval[], least: number | undefined): RoundTrip | undefined {
+  const rtts = flows.flatMap(({ rtt }) => (rtt === undefined ? [] : [Number(rtt)])).sort((a, b) => a - b)
+  const rtt = rtts[Math.floor((rtts.length - 1) / 2)]
+  if (rtt === undefined) return undefined
+  const minRtt = Math.min(rtt, least ?? rtt, ...flows.flatMap(flow => (flow.minRtt === undefined ? [] : [flow.minRtt])))
+  return { rtt, minRtt, queueing: rtt - minRtt }
+}
+
+export const standsInQueue = ({ queueing, minRtt }: RoundTrip): boolean =>
+  queueing > Math.max(queueFloor, minRtt * queueShare)
+
+export const leastRtt = (memory: LinkMemory, now: Instant): number | undefined => {
+  const known = memory.minimums.filter(({ slot }) => slot * minSlot > now - minimumFor)
+  return known.length === 0 ? undefined : Math.min(...known.map(({ rtt }) => rtt))
+}
+
+function foldIntoLinks(state: NetworkState, host: HostId, interval: HostInterval, at: Instant): NetworkState {
+  return state.map.linksFrom(host).reduce((next, link) => foldIntoLink(next, link, host, interval, at), state)
+}
+
+function foldIntoLink(
+  state: NetworkState,
+  link: Link,
+  host: HostId,
+  interval: HostInterval,
+  at: Instant,
+): NetworkState {
+  const before = linkMemory(state, link)
+  const mine = isKnown(interval.flows) ? interval.flows.filter(flow => flowTakes(state, host, flow, link)) : []
+  const all = flowsOver(state, link, at)
+  const usage = usageOf(state, link, at)
+  const least = all.reduce<number | undefined>(
+    (lowest, { minRtt }) => (minRtt === undefined ? lowest : Math.min(lowest ?? minRtt, minRtt)),
+    undefined,
+  )
+  const minimums = withMinimum(before.minimums, at, least)
+  const trip = roundTripOf(all, leastRtt({ ...before, minimums }, at))
+  const queued = trip !== undefined && standsInQueue(trip)
+  const second = Math.floor(at / 1000)
+  const window = inBucket(before.window, second, bucket => ({
+    ...bucket,
+    inUse: isKnown(usage.inUse) ? usage.inUse : bucket.inUse,
+    byUs: isKnown(usage.byUs) ? usage.byUs : bucket.byUs,
+    sent: bucket.sent + sum(mine, ({ sent }) => sent),
+    retransmitted: bucket.retransmitted + sum(mine, ({ retransmitted }) => retransmitted ?? 0),
+    sentCounted: bucket.sentCounted + sum(mine, ({ sent, retransmitted }) => (retransmitted === undefined ? 0 : sent)),
+    bestFlow: mine.reduce((most, flow) => Math.max(most, flow.rate), bucket.bestFlow),
+    queued: bucket.queued || queued,
+  }))
+  return withLink(state, link, { ...before, window, minimums, measured: capacityFrom(before.measured, window, at) })
+}
+
+/**
+ * What the path carried for us. Only our own flows count: other bytes of the same interfaces may go elsewhere. A second is believed to
+ * be full when a queue stood in the one before it too: the first has the rise of the stream in it.
+ */
+function capacityFrom(
+  before: MeasuredCapacity | undefined,
+  window: LinkWindow,
+  at: Instant,
+): MeasuredCapacity | undefined {
+  const recent = window.filter(({ second }) => second > Math.floor(at / 1000) - capacityWindow)
+  const most = (buckets: readonly Bucket[]): number =>
+    buckets.reduce((highest, { byUs }) => Math.max(highest, byUs ?? 0), 0)
+  const full = most(
+    recent.filter(
+      ({ queued, second }, n) => queued && recent[n - 1]?.queued === true && recent[n - 1]?.second === second - 1,
+    ),
+  )
+  if (full > 0) return { rate: bytesPerSecond(full), bound: 'full', at, how: 'in-use' }
+  const highest = most(recent)
+  // More went through than was thought to fit: what was thought is out of date.
+  if (highest > (before?.rate ?? 0)) return { rate: bytesPerSecond(highest), bound: 'at-least', at, how: 'in-use' }
+  return before
+}
+
+function withMinimum(minimums: LinkMemory['minimums'], at: Instant, rtt: number | undefined): LinkMemory['minimums'] {
+  if (rtt === undefined || !(rtt > 0)) return minimums
+  const slot = Math.floor(at / minSlot)
+  const kept = minimums.filter(each => each.slot !== slot && each.slot * minSlot > at - minimumFor)
+  const same = minimums.find(each => each.slot === slot)
+  return [...kept, { slot, rtt: Math.min(rtt, same?.rtt ?? rtt) }]
+}
+
+const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
+  items.reduce((total, item) => total + of(item), 0)
+
+function counted(before: HostMemory['dropped'], dropped: readonly DropReason[]): HostMemory['dropped'] {
+  if (dropped.length === 0) return before
+  const after = { ...before }
+  for (const why of dropped) after[why] = (after[why] ?? 0) + 1
+  return after
+}
+
+const withHost = (state: NetworkState, host: HostId, memory: HostMemory): NetworkState => ({
+  ...state,
+  hosts: new Map(state.hosts).set(host, memory),
+})
+const withLink = (state: NetworkState, link: Link, memory: LinkMemory): NetworkState => ({
+  ...state,
+  links: new Map(state.links).set(link.name, memory),
+})
