@@ -88,7 +88,8 @@ function countersFrom(text: string, wanted: CountedInterfaces): readonly Interfa
   }
 }
 
-function flowsFrom(text: string, code: string): HostReading['flows'] {
+/** @param code of `ss`, as the shell has it */
+export function flowsFrom(text: string, code: string): HostReading['flows'] {
   if (code === '0') {
     // A filter that is refused by the kernel shows as words, with the code of success.
     const { flows, notUnderstood } = parseSs(text)

@@ -1,0 +1,99 @@
+/**
+ * When a throughput probe has seen enough. A queue that begins to grow is both the sign to stop and the moment in which the stream gets
+ * exactly what the path gives; so the rate is taken from the samples around it. Pure: samples in, a verdict out.
+ */
+import { queueFloor, queueShare } from './network-state.ts'
+import type { StoppedBy } from './reading.ts'
+
+/** The probe's own connection, as `ss` shows it some ten times a second. */
+export interface ProbeSample {
+  /** By the clock of the host that sends. @unit ms */
+  readonly at: number
+  /** @unit bytes */
+  readonly acked: number
+  /** @unit bytes */
+  readonly sent: number
+  /** @unit bytes */
+  readonly retransmitted: number
+  /** @unit ms */
+  readonly rtt: number | undefined
+  /** @unit ms */
+  readonly minRtt: number | undefined
+  /** The kernel's own estimate. @unit bytes per second */
+  readonly deliveryRate: number | undefined
+}
+
+export interface ProbeLimits {
+  /** @unit ms */
+  readonly time: number
+  /** @unit bytes */
+  readonly bytes: number
+  /** Least round trip known before: a queue of others stood there already when the probe began. @unit ms */
+  readonly restRtt: number | undefined
+}
+
+export type ProbeVerdict =
+  | { readonly kind: 'go-on' }
+  | {
+      readonly kind: 'stop'
+      readonly stoppedBy: StoppedBy
+      /** @unit bytes per second */
+      readonly rate: number
+      readonly bound: 'full' | 'at-least'
+    }
+
+/** One sample alone may be a hiccup of the host. */
+const samplesToBelieve = 2
+/** Of what was sent since the last sample but one. */
+const lossToStop = 0.05
+/** Losses of a few packets are no share. @unit bytes */
+const leastForLoss = 128 * 1024
+/** A rate by acknowledgements is an average over at least this. @unit ms */
+const leastWindow = 150
+/** The host's clock has steps of 10 ms: over {@link leastWindow} an average may be this much too high. */
+const clockSteps = 1.07
+
+export function judgeProbe(samples: readonly ProbeSample[], limits: ProbeLimits): ProbeVerdict {
+  const [first] = samples
+  const last = samples.at(-1)
+  if (first === undefined || last === undefined) return { kind: 'go-on' }
+  const stop = (stoppedBy: StoppedBy, bound: 'full' | 'at-least'): ProbeVerdict => ({
+    kind: 'stop',
+    stoppedBy,
+    bound,
+    rate: rateAround(samples),
+  })
+  const least = samples.reduce(
+    (lowest, { minRtt, rtt }) => Math.min(lowest, minRtt ?? rtt ?? lowest),
+    limits.restRtt ?? Number.POSITIVE_INFINITY,
+  )
+  const threshold = Math.max(queueFloor, least * queueShare)
+  const signs = samples.slice(-samplesToBelieve)
+  if (signs.length === samplesToBelieve && signs.every(({ rtt }) => rtt !== undefined && rtt - least > threshold))
+    return stop('queueing', 'full')
+  const since = samples.at(-1 - samplesToBelieve) ?? first
+  const sent = last.sent - since.sent
+  // A path that drops instead of queueing (a policer) is full too, but a lossy one looks the same: no more than "at least".
+  if (sent >= leastForLoss && last.retransmitted - since.retransmitted > sent * lossToStop)
+    return stop('loss', 'at-least')
+  if (last.sent >= limits.bytes) return stop('byte-limit', 'at-least')
+  if (last.at - first.at >= limits.time) return stop('time-limit', 'at-least')
+  return { kind: 'go-on' }
+}
+
+/**
+ * What arrives at the end: the kernel's estimate, which looks at one round trip (tcp_rate.c takes the longer of the times between
+ * sending and between arriving, so bunched acknowledgements do not inflate it), and what was acknowledged in a longer stretch, which
+ * still has the rise of the stream in it and so is a lower bound.
+ */
+export function rateAround(samples: readonly ProbeSample[]): number {
+  const last = samples.at(-1)
+  if (last === undefined) return 0
+  const from = samples.findLast(({ at }) => last.at - at >= leastWindow) ?? samples[0]
+  const time = from === undefined ? 0 : last.at - from.at
+  const acked = from === undefined || time <= 0 ? 0 : Math.max(0, ((last.acked - from.acked) / time) * 1000)
+  const estimate = samples
+    .slice(-samplesToBelieve)
+    .reduce((highest, { deliveryRate }) => Math.max(highest, deliveryRate ?? 0), 0)
+  return estimate > 0 ? Math.max(estimate, Math.min(acked, estimate * clockSteps)) : acked
+}
