@@ -5,6 +5,7 @@ import { addDemo } from './commands/demo.ts'
 import { addEvacuate } from './commands/evacuate.ts'
 import { addInventory } from './commands/inventory.ts'
 import { addLab } from './commands/lab.ts'
+import { addLinks } from './commands/links.ts'
 import { addLook } from './commands/look.ts'
 import { addOrders } from './commands/orders.ts'
 import { addSimulate } from './commands/simulate.ts'
@@ -39,6 +40,7 @@ function build(): Command {
   addEvacuate(program)
   addPlan(program)
   addInventory(program)
+  addLinks(program)
   addLook(program)
   addOrders(program)
   addSimulate(program)

@@ -19,6 +19,7 @@ import type { Link, NetworkMap } from '../core/network/network-map.ts'
 import {
   emptyNetwork,
   hostMemory,
+  linkMemory,
   type NetworkState,
   observeAddresses,
   observePing,
@@ -108,6 +109,11 @@ export class Monitor {
     } finally {
       for (const reader of this.#readers) reader.close()
     }
+  }
+
+  /** The newest echoes over a path. */
+  pingOf(link: Link): PingReading | undefined {
+    return linkMemory(this.#state, link).ping
   }
 
   /** What a probe found, into the state. */

@@ -174,17 +174,17 @@ async function startSender(
       signal,
     )
     opened.push(process)
-    let ended: string | undefined
+    const fate: { said: string | undefined } = { said: undefined }
     void process.ended.then(({ code, complaint }) => {
-      ended = lastLine(complaint) || `ended with ${code}`
+      fate.said = lastLine(complaint) || `ended with ${code}`
     })
-    while (ended === undefined && clock.now() < until) {
+    while (fate.said === undefined && clock.now() < until) {
       const sample = await look(session, port, clock, signal)
       if (!isKnown(sample)) throw new ProbeImpossible(`${from.host}: ${sample.why}: a probe could not see a queue`)
       if ('acked' in sample && sample.acked > 0) return { process, tool }
       await clock.sleep(lookEvery, signal)
     }
-    said = `${tool}: ${ended ?? 'no connection came about'}`
+    said = `${tool}: ${fate.said ?? 'no connection came about'}`
     await clock.sleep(lookEvery, signal)
   }
   throw new ProbeImpossible(
