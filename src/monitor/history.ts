@@ -233,17 +233,18 @@ class SqliteHistory implements History {
     }
   }
 
-  /** The newest values: of each time the finest span only that is not joined yet, so nothing counts twice. */
+  /** The newest values; of each time the coarsest span there is, so nothing counts twice. */
   #values(path: string, metric: Metric, now: number, most: number): readonly number[] {
-    const hours = Math.floor(now / hour) * hour
-    const minutes = Math.floor(now / minute) * minute
+    const joinedTo = (span: number): string =>
+      `EXISTS (SELECT 1 FROM points AS coarse WHERE coarse.path = fine.path AND coarse.span = ${span} AND coarse.at = fine.at / ${span} * ${span})`
     const rows = this.#read(() =>
       this.#db
         .prepare(
-          `SELECT ${metric} AS value FROM points WHERE path = ? AND ${metric} IS NOT NULL AND at <= ?
-           AND (span = ${hour} OR (span = ${minute} AND at >= ?) OR (span = 1 AND at >= ?)) ORDER BY at DESC LIMIT ?`,
+          `SELECT ${metric} AS value FROM points AS fine WHERE path = ? AND ${metric} IS NOT NULL AND at <= ?
+           AND (span = ${hour} OR NOT ${joinedTo(hour)}) AND (span >= ${minute} OR NOT ${joinedTo(minute)})
+           ORDER BY at DESC LIMIT ?`,
         )
-        .all(path, now + mayBeAhead, hours, minutes, most),
+        .all(path, now + mayBeAhead, most),
     )
     return rows.flatMap(({ value }) =>
       typeof value === 'number' && Number.isFinite(value) && value >= 0 ? [value] : [],

@@ -20,7 +20,7 @@ const echoes = 5
 
 /** All targets at the same time; each answer is one write, so that they do not mix. */
 const script = `PATH=$PATH:/usr/sbin:/sbin; LC_ALL=C; export PATH LC_ALL; m=$1; shift
-n=0; for a; do n=$((n+1)); ( o=$(ping -q -c ${echoes} -i 0.2 -W 2 "$a" 2>&1); c=$?; printf '%s:%s %s\\n%s:said%s\\n%s\\n' "$m" "$n" "$c" "$m" "$n" "$o" ) & done; wait`
+n=0; for a; do n=$((n+1)); ( o=$(ping -q -c ${echoes} -i 0.2 -W 2 -- "$a" 2>&1); c=$?; printf '%s:%s %s\\n%s:said%s\\n%s\\n' "$m" "$n" "$c" "$m" "$n" "$o" ) & done; wait`
 
 /** @throws HostUnreachable, or the signal's reason */
 export async function pingFrom(

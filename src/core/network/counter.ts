@@ -25,7 +25,8 @@ const width = { 32: 2 ** 32, 64: 2 ** 64 } as const
  * @param speed of the link, where known @unit bytes per second
  */
 export function growth(before: number, now: number, span: number, speed: number | undefined): Growth {
-  const most = ((speed === undefined ? absurdRate : speed * margin) * span) / 1000
+  // Drivers that do not know say 0 or -1.
+  const most = ((speed !== undefined && speed > 0 ? speed * margin : absurdRate) * span) / 1000
   if (!isCount(before) || !isCount(now) || !(span > 0)) return { kind: 'dropped', why: 'absurd-rate' }
   if (now >= before) {
     const by = now - before
