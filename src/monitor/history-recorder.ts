@@ -22,11 +22,14 @@ export class HistoryRecorder {
     this.#onTrouble = onTrouble
   }
 
-  /** At most once a second; more often is passed over. */
-  record(links: readonly LinkState[], now: Instant): void {
-    const second = Math.floor(now / 1000)
-    if (second === this.#lastSecond) return
-    this.#lastSecond = second
+  /** Once a second; asked more often, it looks at nothing. */
+  record(links: () => readonly LinkState[], now: Instant): void {
+    if (Math.floor(now / 1000) !== this.#lastSecond) this.recordNow(links(), now)
+  }
+
+  /** What a probe found: the next second may never come. */
+  recordNow(links: readonly LinkState[], now: Instant): void {
+    this.#lastSecond = Math.floor(now / 1000)
     this.#use(now, history =>
       history.record(
         links.map(link => this.#point(link)),

@@ -91,7 +91,7 @@ const joined: Readonly<Record<Metric, string>> = {
 }
 
 export interface History {
-  /** One row a path, for this second. @throws HistoryUnusable */
+  /** One row a path, for this second; of one that is there, what is known now takes the place of what was. @throws HistoryUnusable */
   record(points: readonly HistoryPoint[], now: Instant): void
   /** Undefined when nothing was ever recorded of it. @throws HistoryUnusable */
   priorOf(path: { readonly from: string; readonly to: string }, now: Instant): Prior | undefined
@@ -166,7 +166,8 @@ class SqliteHistory implements History {
     const at = Math.floor(now / 1000)
     this.#within(() => {
       const insert = this.#db.prepare(
-        `INSERT OR REPLACE INTO points (path, span, at, n, ${columns.join(', ')}) VALUES (?, 1, ?, 1, ${columns.map(() => '?').join(', ')})`,
+        `INSERT INTO points (path, span, at, n, ${columns.join(', ')}) VALUES (?, 1, ?, 1, ${columns.map(() => '?').join(', ')})
+         ON CONFLICT DO UPDATE SET ${columns.map(name => `${name} = coalesce(excluded.${name}, ${name})`).join(', ')}`,
       )
       for (const point of points) insert.run(point.path, at, ...valuesOf(point))
     })

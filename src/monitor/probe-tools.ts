@@ -39,7 +39,7 @@ while left>0:
 }
 
 /**
- * Runs one of the above as a child. Ends it, with all it started, when standard input closes or after $4 seconds. The process group is
+ * Runs one of the above as a child. Prints nothing: whoever would read it may be gone, and a write to nobody ends a shell too soon. Ends it, with all it started, when standard input closes or after $4 seconds. The process group is
  * this shell's own where a session began with it (spawned detached, or by sshd): then it is ended as a whole.
  */
 const guarded = (work: string): string => `PATH=$PATH:/usr/sbin:/sbin; LC_ALL=C; export PATH LC_ALL
@@ -49,7 +49,6 @@ exec 3<&0
 ( read -r x <&3; kill -9 $p ) 2>/dev/null & w=$!
 ( sleep "$4"; kill -9 $p ) >/dev/null 2>&1 3<&- & g=$!
 wait $p; c=$?
-echo "ended $c"
 read -r a b d e q x </proc/$$/stat
 if [ "$q" = "$$" ] || [ "$q" = "$PPID" ]; then trap '' TERM; kill -TERM 0; else kill $w $g 2>/dev/null; fi
 exit $c`

@@ -151,7 +151,8 @@ async function firstOf<T>(
 
 interface Sending {
   readonly process: RemoteProcess
-  readonly tool: Sender
+  /** All was sent before anybody looked: the path is fast, or the bytes were few. @unit ms */
+  readonly sentWithin: number | undefined
 }
 
 /** A slow interpreter may not listen yet when the first sender comes; one without its program ends at once. Tried again until the time is up. */
@@ -174,16 +175,22 @@ async function startSender(
       signal,
     )
     opened.push(process)
-    const fate: { said: string | undefined } = { said: undefined }
+    const started = clock.now()
+    const fate: { said: string | undefined; sentWithin: number | undefined } = {
+      said: undefined,
+      sentWithin: undefined,
+    }
     void process.ended.then(({ code, complaint }) => {
+      if (code === 0) fate.sentWithin = clock.now() - started
       fate.said = lastLine(complaint) || `ended with ${code}`
     })
     while (fate.said === undefined && clock.now() < until) {
       const sample = await look(session, port, clock, signal)
       if (!isKnown(sample)) throw new ProbeImpossible(`${from.host}: ${sample.why}: a probe could not see a queue`)
-      if ('acked' in sample && sample.acked > 0) return { process, tool }
+      if ('acked' in sample && sample.acked > 0) return { process, sentWithin: undefined }
       await clock.sleep(lookEvery, signal)
     }
+    if (fate.sentWithin !== undefined) return { process, sentWithin: fate.sentWithin }
     said = `${tool}: ${fate.said ?? 'no connection came about'}`
     await clock.sleep(lookEvery, signal)
   }
@@ -206,6 +213,12 @@ async function watch(
 ): Promise<ThroughputReading> {
   const { from, to, clock, most } = options
   const limits: ProbeLimits = { time: most.time, bytes: most.bytes, restRtt: options.restRtt }
+  if (sender.sentWithin !== undefined) {
+    const took = Math.max(1, sender.sentWithin)
+    const rate = (most.bytes / took) * 1000
+    const ends = { from: from.host, to: to.host, at: clock.now(), sent: most.bytes, took: ms(took) }
+    return { ...ends, rate, bound: 'at-least', stoppedBy: 'byte-limit', rtt: undefined, minRtt: undefined }
+  }
   const samples: ProbeSample[] = []
   let ended = false
   void sender.process.ended.then(() => {

@@ -25,6 +25,8 @@ export interface ProcessEnd {
 
 /** A process on a host. Its end is awaited through {@link ended}; it is never left running: whoever started it calls {@link kill}. */
 export interface RemoteProcess {
+  /** Of the process on this machine: over ssh, of the ssh client. */
+  readonly pid: number | undefined
   readonly stdin: Writable
   readonly stdout: Readable
   /** Never rejects. */

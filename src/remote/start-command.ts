@@ -35,13 +35,15 @@ export function startCommand(argv: readonly string[], signal: AbortSignal): Prom
       })
     })
     const kill = (): void => {
-      child.stdin.destroy()
-      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-      try {
-        process.kill(-child.pid, 'SIGKILL')
-      } catch {
-        child.kill('SIGKILL') // the group is gone, or not ours: then the process alone
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+        try {
+          process.kill(-child.pid, 'SIGKILL')
+        } catch {
+          child.kill('SIGKILL') // the group is gone, or not ours: then the process alone
+        }
       }
+      // After that: a shell whose input closes first would end in its own way.
+      child.stdin.destroy()
     }
     child.once('error', error => {
       reject(
@@ -50,6 +52,6 @@ export function startCommand(argv: readonly string[], signal: AbortSignal): Prom
           : error,
       )
     })
-    child.once('spawn', () => resolve({ stdin: child.stdin, stdout: child.stdout, ended, kill }))
+    child.once('spawn', () => resolve({ pid: child.pid, stdin: child.stdin, stdout: child.stdout, ended, kill }))
   })
 }

@@ -1,7 +1,7 @@
 /** `lifeboat links`: every path between sites, from what hosts already have: in use, by whom, RTT, loss, capacity; now and before. */
 import { createLogUpdate } from 'log-update'
 import type { Command as Program } from 'commander'
-import { plus } from '../../core/instant.ts'
+import { type Instant, plus } from '../../core/instant.ts'
 import { hostMemory } from '../../core/network/network-state.ts'
 import type { Link } from '../../core/network/network-map.ts'
 import { type Bytes, bytes, mebibytes, type Milliseconds, ms, showBytes, showRate, showTime } from '../../core/units.ts'
@@ -32,6 +32,8 @@ const looksAtLeast = 2_200
 /** Of one probe. */
 const probeTime = ms(5_000)
 const repaintEvery = ms(1_000)
+/** What was before changes slowly. */
+const askHistoryEvery = ms(60_000)
 /** Where nobody repaints, a table now and then. @unit frames */
 const tableEvery = 10
 
@@ -99,16 +101,22 @@ class LinksView {
   readonly monitored: Monitored
   readonly clock: Clock
   readonly #history: HistoryRecorder
+  readonly #before = new Map<string, Pick<ShownLink, 'prior' | 'lastHour'>>()
+  #askAgain: Instant
 
   constructor(monitored: Monitored, history: HistoryRecorder, clock: Clock) {
     this.monitored = monitored
     this.clock = clock
     this.#history = history
+    this.#askAgain = clock.now()
     this.monitor = new Monitor({
       clock,
       map: monitored.map,
       hosts: monitored.hosts,
-      onSeen: (_seen, monitor) => history.record(monitor.links(), clock.now()),
+      onSeen: (seen, monitor) =>
+        seen.kind === 'throughput'
+          ? history.recordNow(monitor.links(), clock.now())
+          : history.record(() => monitor.links(), clock.now()),
     })
   }
 
@@ -133,11 +141,16 @@ class LinksView {
 
   shown(): readonly ShownLink[] {
     const now = this.clock.now()
-    return this.monitor.links().map(state => ({
-      state,
-      prior: this.#history.priorOf(state.link.path, now),
-      lastHour: this.#history.minutesOf(state.link.path, 60, now),
-    }))
+    if (now >= this.#askAgain) {
+      this.#askAgain = plus(now, askHistoryEvery)
+      for (const { link } of this.monitor.links()) {
+        const prior = this.#history.priorOf(link.path, now)
+        this.#before.set(link.name, { prior, lastHour: this.#history.minutesOf(link.path, 60, now) })
+      }
+    }
+    return this.monitor
+      .links()
+      .map(state => ({ state, ...(this.#before.get(state.link.name) ?? { prior: undefined, lastHour: [] }) }))
   }
 
   lines(): readonly string[] {

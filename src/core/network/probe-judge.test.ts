@@ -38,13 +38,20 @@ describe('a probe', () => {
 
   test('takes the rate of the kernel at the end of the rise, for an average has the rise in it', () => {
     const samples = [
-      sample(0, 41, { deliveryRate: 1e6 }),
-      sample(100, 60, { deliveryRate: 5e6 }),
-      sample(200, 90, { deliveryRate: 6e6 }),
+      sample(0, 41, { deliveryRate: 1e5 }),
+      sample(100, 60, { deliveryRate: 16e5 }),
+      sample(200, 90, { deliveryRate: 18e5 }),
     ]
     const verdict = judgeProbe(samples, limits)
     assert.ok(verdict.kind === 'stop')
-    assert.equal(verdict.rate, 6e6)
+    assert.equal(verdict.rate, 18e5)
+  })
+
+  test('does not take the burst of a busy host for a rate', () => {
+    const verdict = judgeProbe([sample(0, 41), sample(100, 60), sample(200, 90, { deliveryRate: 1e10 })], limits)
+    assert.ok(verdict.kind === 'stop' && verdict.rate === 1e6)
+    const slow = judgeProbe([sample(0, 41), sample(5_000, 41, { deliveryRate: 1e10 })], limits)
+    assert.ok(slow.kind === 'stop' && slow.bound === 'at-least' && slow.rate === 1e6)
   })
 
   test('knows a queue that stood before it came, from the round trip at rest', () => {

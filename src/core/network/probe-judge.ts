@@ -50,8 +50,10 @@ const lossToStop = 0.05
 const leastForLoss = 128 * 1024
 /** A rate by acknowledgements is an average over at least this. @unit ms */
 const leastWindow = 150
-/** The host's clock has steps of 10 ms: over {@link leastWindow} an average may be this much too high. */
-const clockSteps = 1.07
+/** Where nothing is full the stream has settled, and a longer average is a better one. @unit ms */
+const lastSecond = 1_000
+/** The rise of a stream doubles it in a round trip: its end is at most this much above the average of its last part. */
+const burst = 2.5
 
 export function judgeProbe(samples: readonly ProbeSample[], limits: ProbeLimits): ProbeVerdict {
   const [first] = samples
@@ -61,7 +63,7 @@ export function judgeProbe(samples: readonly ProbeSample[], limits: ProbeLimits)
     kind: 'stop',
     stoppedBy,
     bound,
-    rate: rateAround(samples),
+    rate: bound === 'full' ? rateOfFullPath(samples) : ackedRate(samples, lastSecond),
   })
   const least = samples.reduce(
     (lowest, { minRtt, rtt }) => Math.min(lowest, minRtt ?? rtt ?? lowest),
@@ -83,17 +85,21 @@ export function judgeProbe(samples: readonly ProbeSample[], limits: ProbeLimits)
 
 /**
  * What arrives at the end: the kernel's estimate, which looks at one round trip (tcp_rate.c takes the longer of the times between
- * sending and between arriving, so bunched acknowledgements do not inflate it), and what was acknowledged in a longer stretch, which
- * still has the rise of the stream in it and so is a lower bound.
+ * sending and between arriving). What was acknowledged in a longer stretch still has the rise of the stream in it, and so is a lower
+ * bound; but an estimate far above it is of a burst, on a host that was busy with something else.
  */
-export function rateAround(samples: readonly ProbeSample[]): number {
-  const last = samples.at(-1)
-  if (last === undefined) return 0
-  const from = samples.findLast(({ at }) => last.at - at >= leastWindow) ?? samples[0]
-  const time = from === undefined ? 0 : last.at - from.at
-  const acked = from === undefined || time <= 0 ? 0 : Math.max(0, ((last.acked - from.acked) / time) * 1000)
+export function rateOfFullPath(samples: readonly ProbeSample[]): number {
+  const acked = ackedRate(samples, leastWindow)
   const estimate = samples
     .slice(-samplesToBelieve)
     .reduce((highest, { deliveryRate }) => Math.max(highest, deliveryRate ?? 0), 0)
-  return estimate > 0 ? Math.max(estimate, Math.min(acked, estimate * clockSteps)) : acked
+  return estimate > 0 && estimate <= acked * burst ? estimate : acked
+}
+
+/** Average over at least `window`, or over all there is. @param window @unit ms @returns bytes per second */
+function ackedRate(samples: readonly ProbeSample[], window: number): number {
+  const last = samples.at(-1)
+  const from = last === undefined ? undefined : (samples.findLast(({ at }) => last.at - at >= window) ?? samples[0])
+  if (last === undefined || from === undefined || !(last.at > from.at)) return 0
+  return Math.max(0, ((last.acked - from.acked) / (last.at - from.at)) * 1000)
 }
