@@ -16,7 +16,7 @@ export interface Discovered {
 
 /** Names are looked up one by one there. */
 const mostNames = 64
-const isNumeric = (address: string): boolean => /^[\d.]+$/.test(address) || address.includes(':')
+export const isNumericAddress = (address: string): boolean => /^[\d.]+$/.test(address) || address.includes(':')
 
 export const discoverPrelude = `d() {
  for m; do :; done
@@ -33,7 +33,7 @@ export const discoverCommand = (peers: readonly string[]): string =>
   [
     'd',
     ...peers
-      .filter(peer => !isNumeric(peer))
+      .filter(peer => !isNumericAddress(peer))
       .slice(0, mostNames)
       .map(shellQuote),
   ].join(' ')
@@ -44,7 +44,7 @@ export function namesFrom(text: string, mark: string): Discovered['addresses'] {
   const found = new Map<string, string[]>()
   for (const line of (sectionsOf(text, mark).get('names') ?? '').split('\n')) {
     const [name = '', address = ''] = line.trim().split(/\s+/)
-    if (!/^[\da-fA-F:.%\w]+$/.test(address) || !isNumeric(address)) continue
+    if (!/^[\da-fA-F:.%\w]+$/.test(address) || !isNumericAddress(address)) continue
     const plain = plainAddress(address)
     const known = found.get(name) ?? []
     if (!known.includes(plain)) found.set(name, [...known, plain])

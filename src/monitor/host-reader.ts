@@ -28,7 +28,7 @@ export class HostReader {
   readonly #options: HostReaderOptions
   readonly #session: HostSession
   #interfaces: CountedInterfaces = new Map()
-  #addresses: ReadonlyMap<string, readonly string[]> = new Map()
+  #addresses: ReadonlyMap<string, readonly string[]> | undefined
   #discovered: { readonly at: Instant; readonly start: number } | undefined
 
   constructor(options: HostReaderOptions) {
@@ -38,8 +38,8 @@ export class HostReader {
     this.#session = new HostSession({ remote, clock, prelude: readingPrelude + discoverPrelude })
   }
 
-  /** What stands behind the peers' names, as far as this host knows. */
-  get addresses(): ReadonlyMap<string, readonly string[]> {
+  /** What stands behind the peers' names, as far as this host knows; undefined before it was asked. */
+  get addresses(): ReadonlyMap<string, readonly string[]> | undefined {
     return this.#addresses
   }
 
@@ -60,8 +60,9 @@ export class HostReader {
   async #discover(signal: AbortSignal): Promise<void> {
     const { peers, clock } = this.#options
     const devices = await this.#session.run(discoverCommand(peers), discoversWithin, signal)
-    this.#addresses = namesFrom(devices.text, devices.mark)
-    const addresses = peers.flatMap(peer => this.#addresses.get(peer) ?? [peer])
+    const named = namesFrom(devices.text, devices.mark)
+    this.#addresses = named
+    const addresses = peers.flatMap(peer => named.get(peer) ?? [peer])
     const routes = await this.#session.run(routesCommand([...new Set(addresses)]), discoversWithin, signal)
     this.#interfaces = interfacesFrom(devices.text, devices.mark, routes.text, routes.mark)
     this.#discovered = { at: clock.now(), start: this.#session.starts }

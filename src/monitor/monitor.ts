@@ -38,6 +38,7 @@ import { type Milliseconds, ms } from '../core/units.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { Clock } from '../time/clock.ts'
 import { withDeadline } from '../time/with-deadline.ts'
+import { isNumericAddress } from './discover.ts'
 import { HostReader } from './host-reader.ts'
 import { pingFrom, type PingTarget } from './light-probe.ts'
 
@@ -64,6 +65,16 @@ export interface MonitorOptions {
   readonly onSeen: (seen: Seen, monitor: Monitor) => void
 }
 
+/** What the engine needs of a monitor, and what a test can stand in for. */
+export interface NetworkMonitor {
+  /** Until the signal aborts. Never rejects for a host's trouble. */
+  run(signal: AbortSignal): Promise<void>
+  /** Every path as it is now. */
+  links(): readonly LinkState[]
+  /** Every host it reads, silent ones included. */
+  hosts(): readonly HostState[]
+}
+
 const readEvery = ms(1_000)
 /** At rest. @unit ms */
 const pingEvery = ms(30_000)
@@ -72,7 +83,7 @@ const pingsWithin = ms(15_000)
 /** The first echoes wait until hosts had a chance to answer. */
 const firstPingAfter = ms(500)
 
-export class Monitor {
+export class Monitor implements NetworkMonitor {
   readonly #options: MonitorOptions
   readonly #readers: readonly HostReader[]
   #state: NetworkState
@@ -95,7 +106,21 @@ export class Monitor {
     return this.#state
   }
   links(): readonly LinkState[] {
-    return linksOf(this.#state, this.#options.clock.now())
+    const links = linksOf(this.#state, this.#options.clock.now())
+    const unknown = this.#hostsWithoutAddress()
+    if (unknown.length === 0) return links
+    return links.map(state => ({
+      ...state,
+      remarks: [
+        ...state.remarks,
+        ...unknown
+          .filter(({ host }) => state.link.targets.includes(host))
+          .map(
+            ({ host, address }) =>
+              `migrations to ${host} count as others': no host that is read can look up its address ${address}; set migrationAddress`,
+          ),
+      ],
+    }))
   }
   hosts(): readonly HostState[] {
     const names = this.#options.hosts.map(({ host }) => host)
@@ -128,7 +153,7 @@ export class Monitor {
     while (!signal.aborted) {
       try {
         const reading = await reader.read(signal)
-        for (const [host, addresses] of this.#named(reader.addresses))
+        for (const [host, addresses] of this.#named(reader.addresses ?? new Map<string, readonly string[]>()))
           this.#state = observeAddresses(this.#state, host, addresses)
         this.#state = observeReading(this.#state, reading)
         this.#tell({ kind: 'reading', reading })
@@ -143,6 +168,17 @@ export class Monitor {
       if (due < clock.now()) due = plus(clock.now(), ms(0))
       if (!(await this.#pause(ms(Math.max(1, due - clock.now())), signal))) return
     }
+  }
+
+  /** Those whose names nobody could look up, once somebody tried. */
+  #hostsWithoutAddress(): readonly MonitoredHost[] {
+    const tried = this.#readers.filter(({ addresses }) => addresses !== undefined)
+    return this.#options.hosts.filter(
+      ({ host, address }) =>
+        !isNumericAddress(address) &&
+        tried.some(reader => reader.host !== host) &&
+        !tried.some(({ addresses }) => addresses?.has(address) === true),
+    )
   }
 
   /** Addresses found for the names that hosts are configured with. */

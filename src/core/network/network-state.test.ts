@@ -125,6 +125,15 @@ describe('a path', () => {
     assert.equal(link(state, 1).byOthers, 1_000)
   })
 
+  test('an address that two hosts have is neither host', () => {
+    const shared = observeAddresses(fresh(), a2, ['10.0.2.1'])
+    const state = folded(
+      [0, 1].map(n => reading(n, { flows: [flow({ bytesSent: n * 900 })] })),
+      observeAddresses(shared, b1, ['10.0.2.1']),
+    )
+    assert.equal(link(state, 1).flows, 0)
+  })
+
   test('a connection that was not there a second ago counts from its first byte', () => {
     const state = folded([
       reading(0),

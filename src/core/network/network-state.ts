@@ -33,8 +33,8 @@ export interface LinkMemory {
 
 export interface NetworkState {
   readonly map: NetworkMap
-  /** Addresses as `ss` shows them. */
-  readonly addresses: ReadonlyMap<string, HostId>
+  /** Addresses as `ss` shows them; undefined for one that several hosts have. */
+  readonly addresses: ReadonlyMap<string, HostId | undefined>
   readonly hosts: ReadonlyMap<HostId, HostMemory>
   readonly links: ReadonlyMap<string, LinkMemory>
 }
@@ -71,10 +71,14 @@ const unseenLink: LinkMemory = { window: [], minimums: [], ping: undefined, prob
 export const hostMemory = (state: NetworkState, host: HostId): HostMemory => state.hosts.get(host) ?? unseenHost
 export const linkMemory = (state: NetworkState, link: Link): LinkMemory => state.links.get(link.name) ?? unseenLink
 
-/** Addresses are added; one that two hosts have (behind one router) belongs to neither. */
+/** Addresses are added; one that two hosts have (both this machine, both behind one router) belongs to neither. */
 export function observeAddresses(state: NetworkState, host: HostId, addresses: readonly string[]): NetworkState {
+  const fresh = addresses.filter(address => !state.addresses.has(address))
+  const shared = addresses.filter(address => (state.addresses.get(address) ?? host) !== host)
+  if (fresh.length + shared.length === 0) return state
   const known = new Map(state.addresses)
-  for (const address of addresses) if (!known.has(address)) known.set(address, host)
+  for (const address of fresh) known.set(address, host)
+  for (const address of shared) known.set(address, undefined)
   return { ...state, addresses: known }
 }
 
