@@ -16,11 +16,8 @@ import { plus } from '../core/instant.ts'
 import { hostsOf, linksOf } from '../core/network/conclude-links.ts'
 import type { HostState, LinkState } from '../core/network/link-state.ts'
 import type { Link, NetworkMap } from '../core/network/network-map.ts'
+import { emptyNetwork, hostMemory, linkMemory, type NetworkState } from '../core/network/network-memory.ts'
 import {
-  emptyNetwork,
-  hostMemory,
-  linkMemory,
-  type NetworkState,
   observeAddresses,
   observePing,
   observeReading,

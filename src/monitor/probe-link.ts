@@ -1,6 +1,6 @@
 /** A throughput probe of one path of a running monitor: which hosts, with which limits, or why not. Never throws for a path's trouble. */
 import type { Link } from '../core/network/network-map.ts'
-import { leastRtt, linkMemory } from '../core/network/network-state.ts'
+import { leastRtt, linkMemory } from '../core/network/network-memory.ts'
 import { isKnown, type ThroughputReading } from '../core/network/reading.ts'
 import type { Bytes, Milliseconds } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'

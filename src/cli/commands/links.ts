@@ -2,7 +2,7 @@
 import { createLogUpdate } from 'log-update'
 import type { Command as Program } from 'commander'
 import { type Instant, plus } from '../../core/instant.ts'
-import { hostMemory } from '../../core/network/network-state.ts'
+import { hostMemory } from '../../core/network/network-memory.ts'
 import type { Link } from '../../core/network/network-map.ts'
 import { type Bytes, bytes, mebibytes, type Milliseconds, ms, showBytes, showRate, showTime } from '../../core/units.ts'
 import { realClock } from '../../engine/real-clock.ts'

@@ -5,17 +5,8 @@ import { bytesPerSecond, fraction, ms } from '../units.ts'
 import type { HostState, LinkLoss, LinkState } from './link-state.ts'
 import { lastSeconds, windowSeconds } from './link-window.ts'
 import type { Link } from './network-map.ts'
-import {
-  flowsOver,
-  freshInterval,
-  hostMemory,
-  leastRtt,
-  linkMemory,
-  type LinkMemory,
-  type NetworkState,
-  roundTripOf,
-  usageOf,
-} from './network-state.ts'
+import { flowsOver, freshInterval, roundTripOf, usageOf } from './link-usage.ts'
+import { hostMemory, leastRtt, linkMemory, type LinkMemory, type NetworkState } from './network-memory.ts'
 import { isKnown, type NotKnown } from './reading.ts'
 
 /** Of our own flows. @unit s */

@@ -10,15 +10,8 @@ import { bytes, bytesPerSecond, fraction, mebibytes, ms } from '../units.ts'
 import { hostsOf, linksOf } from './conclude-links.ts'
 import type { LinkState } from './link-state.ts'
 import { networkMap } from './network-map.ts'
-import {
-  emptyNetwork,
-  type NetworkState,
-  observeAddresses,
-  observePing,
-  observeReading,
-  observeSilence,
-  observeThroughput,
-} from './network-state.ts'
+import { emptyNetwork, type NetworkState } from './network-memory.ts'
+import { observeAddresses, observePing, observeReading, observeSilence, observeThroughput } from './network-state.ts'
 import type { FlowReading, HostReading } from './reading.ts'
 
 const a1 = hostId('a-1')

@@ -4,72 +4,26 @@
  */
 import type { HostId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
-import { type BytesPerSecond, bytesPerSecond } from '../units.ts'
+import { bytesPerSecond } from '../units.ts'
 import type { DropReason } from './counter.ts'
-import { conclude, type FlowInterval, type HostInterval } from './host-interval.ts'
-import { type Bucket, inBucket, type LinkWindow } from './link-window.ts'
+import { conclude, type HostInterval } from './host-interval.ts'
 import type { MeasuredCapacity } from './link-state.ts'
-import type { Link, NetworkMap } from './network-map.ts'
-import { type HostReading, isKnown, type NotKnown, type PingReading, type ThroughputReading } from './reading.ts'
+import { flowsOver, flowTakes, roundTripOf, standsInQueue, usageOf } from './link-usage.ts'
+import { type Bucket, inBucket, type LinkWindow } from './link-window.ts'
+import {
+  type HostMemory,
+  hostMemory,
+  leastRtt,
+  type LinkMemory,
+  linkMemory,
+  type NetworkState,
+  withMinimum,
+} from './network-memory.ts'
+import type { Link } from './network-map.ts'
+import { type HostReading, isKnown, type PingReading, type ThroughputReading } from './reading.ts'
 
-export interface HostMemory {
-  readonly last: HostReading | undefined
-  readonly interval: HostInterval | undefined
-  /** When {@link interval} ended, by our clock. */
-  readonly at: Instant | undefined
-  readonly silent: { readonly why: string; readonly since: Instant } | undefined
-  readonly readings: number
-  readonly dropped: Readonly<Partial<Record<DropReason, number>>>
-}
-
-export interface LinkMemory {
-  readonly window: LinkWindow
-  /** Least round trips, by slots of {@link minSlot}. @unit ms */
-  readonly minimums: readonly { readonly slot: number; readonly rtt: number }[]
-  readonly ping: PingReading | undefined
-  readonly probe: ThroughputReading | undefined
-  readonly measured: MeasuredCapacity | undefined
-}
-
-export interface NetworkState {
-  readonly map: NetworkMap
-  /** Addresses as `ss` shows them; undefined for one that several hosts have. */
-  readonly addresses: ReadonlyMap<string, HostId | undefined>
-  readonly hosts: ReadonlyMap<HostId, HostMemory>
-  readonly links: ReadonlyMap<string, LinkMemory>
-}
-
-/** An answer older than this is no present state. @unit ms */
-export const freshFor = 5_000
-/** @unit ms */
-const minSlot = 10_000
-/** Routes change: a least round trip of ten minutes ago may be of another. @unit ms */
-const minimumFor = 300_000
-/** What stands in a queue is more than noise when it is more than this, and more than this share of the least round trip. @unit ms */
-export const queueFloor = 5
-export const queueShare = 0.25
 /** "The most of the last seconds": rates of single seconds lag and vary. @unit s */
 const capacityWindow = 10
-
-export const emptyNetwork = (map: NetworkMap): NetworkState => ({
-  map,
-  addresses: new Map(),
-  hosts: new Map(),
-  links: new Map(),
-})
-
-const unseenHost: HostMemory = {
-  last: undefined,
-  interval: undefined,
-  at: undefined,
-  silent: undefined,
-  readings: 0,
-  dropped: {},
-}
-const unseenLink: LinkMemory = { window: [], minimums: [], ping: undefined, probe: undefined, measured: undefined }
-
-export const hostMemory = (state: NetworkState, host: HostId): HostMemory => state.hosts.get(host) ?? unseenHost
-export const linkMemory = (state: NetworkState, link: Link): LinkMemory => state.links.get(link.name) ?? unseenLink
 
 /** Addresses are added; one that two hosts have (both this machine, both behind one router) belongs to neither. */
 export function observeAddresses(state: NetworkState, host: HostId, addresses: readonly string[]): NetworkState {
@@ -133,93 +87,6 @@ export function observeThroughput(state: NetworkState, probe: ThroughputReading)
   })
 }
 
-/** Flows of the hosts at its beginning that cross this link, as far as they answered of late. */
-export function flowsOver(state: NetworkState, link: Link, now: Instant): readonly FlowInterval[] {
-  return link.sources.flatMap(host => {
-    const interval = freshInterval(state, host, now)
-    if (interval === undefined || !isKnown(interval.flows)) return []
-    return interval.flows.filter(flow => flowTakes(state, host, flow, link))
-  })
-}
-
-export function freshInterval(state: NetworkState, host: HostId, now: Instant): HostInterval | undefined {
-  const { interval, at } = hostMemory(state, host)
-  return at !== undefined && now - at <= freshFor && at <= now + freshFor ? interval : undefined
-}
-
-function flowTakes(state: NetworkState, from: HostId, flow: FlowInterval, link: Link): boolean {
-  const to = state.addresses.get(flow.peerAddress)
-  return to !== undefined && to !== from && state.map.linkOf(from, to)?.name === link.name
-}
-
-export interface Usage {
-  /** @unit bytes per second */
-  readonly inUse: BytesPerSecond | NotKnown
-  readonly byUs: BytesPerSecond | NotKnown
-  readonly byOthers: BytesPerSecond | NotKnown
-}
-
-/** Sums over the hosts at its beginning that answered; unknown when none did. */
-export function usageOf(state: NetworkState, link: Link, now: Instant): Usage {
-  let inUse = 0
-  let ofLink = 0
-  let ofAll = 0
-  let nics = 0
-  let seen = 0
-  let why: NotKnown = { why: 'no host at its beginning answered of late' }
-  let whyFlows: NotKnown = why
-  for (const host of link.sources) {
-    const interval = freshInterval(state, host, now)
-    if (interval === undefined) continue
-    if (isKnown(interval.sent)) {
-      inUse += interval.sent
-      nics += 1
-    } else why = interval.sent
-    if (!isKnown(interval.flows)) {
-      whyFlows = interval.flows
-      continue
-    }
-    seen += 1
-    for (const flow of interval.flows) {
-      const to = state.addresses.get(flow.peerAddress)
-      if (to === undefined || to === host) continue
-      ofAll += flow.wireRate
-      if (flowTakes(state, host, flow, link)) ofLink += flow.wireRate
-    }
-  }
-  const byUs = seen === 0 ? whyFlows : bytesPerSecond(ofLink)
-  if (nics === 0) return { inUse: why, byUs, byOthers: why }
-  return {
-    inUse: bytesPerSecond(inUse),
-    byUs,
-    byOthers: seen === 0 ? whyFlows : bytesPerSecond(Math.max(0, inUse - ofAll)),
-  }
-}
-
-export interface RoundTrip {
-  /** @unit ms */
-  readonly rtt: number
-  readonly minRtt: number
-  readonly queueing: number
-}
-
-/** Of flows: the median of their smoothed round trips against the least of the path. */
-export function roundTripOf(flows: readonly FlowInterval[], least: number | undefined): RoundTrip | undefined {
-  const rtts = flows.flatMap(({ rtt }) => (rtt === undefined ? [] : [Number(rtt)])).sort((a, b) => a - b)
-  const rtt = rtts[Math.floor((rtts.length - 1) / 2)]
-  if (rtt === undefined) return undefined
-  const minRtt = Math.min(rtt, least ?? rtt, ...flows.flatMap(flow => (flow.minRtt === undefined ? [] : [flow.minRtt])))
-  return { rtt, minRtt, queueing: rtt - minRtt }
-}
-
-export const standsInQueue = ({ queueing, minRtt }: RoundTrip): boolean =>
-  queueing > Math.max(queueFloor, minRtt * queueShare)
-
-export const leastRtt = (memory: LinkMemory, now: Instant): number | undefined => {
-  const known = memory.minimums.filter(({ slot }) => slot * minSlot > now - minimumFor)
-  return known.length === 0 ? undefined : Math.min(...known.map(({ rtt }) => rtt))
-}
-
 function foldIntoLinks(state: NetworkState, host: HostId, interval: HostInterval, at: Instant): NetworkState {
   return state.map.linksFrom(host).reduce((next, link) => foldIntoLink(next, link, host, interval, at), state)
 }
@@ -278,14 +145,6 @@ function capacityFrom(
   // More went through than was thought to fit: what was thought is out of date.
   if (highest > (before?.rate ?? 0)) return { rate: bytesPerSecond(highest), bound: 'at-least', at, how: 'in-use' }
   return before
-}
-
-function withMinimum(minimums: LinkMemory['minimums'], at: Instant, rtt: number | undefined): LinkMemory['minimums'] {
-  if (rtt === undefined || !(rtt > 0)) return minimums
-  const slot = Math.floor(at / minSlot)
-  const kept = minimums.filter(each => each.slot !== slot && each.slot * minSlot > at - minimumFor)
-  const same = minimums.find(each => each.slot === slot)
-  return [...kept, { slot, rtt: Math.min(rtt, same?.rtt ?? rtt) }]
 }
 
 const sum = <T>(items: readonly T[], of: (item: T) => number): number =>

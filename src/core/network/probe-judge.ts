@@ -2,7 +2,7 @@
  * When a throughput probe has seen enough. A queue that begins to grow is both the sign to stop and the moment in which the stream gets
  * exactly what the path gives; so the rate is taken from the samples around it. Pure: samples in, a verdict out.
  */
-import { queueFloor, queueShare } from './network-state.ts'
+import { queueFloor, queueShare } from './link-usage.ts'
 import type { StoppedBy } from './reading.ts'
 
 /** The probe's own connection, as `ss` shows it some ten times a second. */
