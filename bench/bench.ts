@@ -9,6 +9,7 @@ import { aimd } from './aimd.ts'
 import { controller } from './controller.ts'
 import { fidelity } from './fidelity.ts'
 import { libvirt } from './libvirt.ts'
+import { monitor } from './monitor.ts'
 import { overhead } from './overhead.ts'
 import { policies } from './policies.ts'
 import { qmp } from './qmp.ts'
@@ -19,6 +20,7 @@ const benches: Readonly<Record<string, Bench>> = {
   qmp,
   libvirt,
   controller,
+  monitor,
   overhead,
   simulator,
   fidelity,

@@ -53,6 +53,10 @@ sites:
     ['evacuate sendai --max-parallel 0', 2, /--max-parallel.*whole number, 1 or more/],
     ['evacuate sendai --resume', 2, /no evacuation of sendai to resume.*evacuate sendai --to/],
     ['evacuate sendai -o xml', 2, /-o xml: expected one of text, json, ndjson/],
+    ['links --every 6h', 2, /--every says how often to probe: use it with --watch --probe/],
+    ['links --watch --probe --every 3s', 2, /--every 3\.0 s: .*at most one a minute/],
+    ['links --probe --probe-bytes 64', 2, /--probe-bytes.*"64" has no unit/],
+    ['links -o ndjson', 2, /-o ndjson: expected one of text, json/],
     ['report', 2, /no evacuation to show; there is none in/],
     ['report --xml vm-1', 2, /no evacuation in .*state keeps a definition of "vm-1"; none keeps any/],
     ['policy set web-1', 2, /nothing to set: name at least one part/],
@@ -118,6 +122,15 @@ polcy: { name: sequential }
     assert.match(stdout, /sendai-1 +8\.00 GiB/)
   })
 
+  test('links: hosts that answer are shown, one that does not is named with the reason', async () => {
+    const { code, stdout, stderr } = await runLifeboat(['--config', config, 'links'])
+    assert.equal(code, 1, stderr)
+    assert.match(stdout, /^sendai → osaka +– +– +[\d.]+ .?bit\/s +0 bit\/s/m)
+    assert.match(stdout, /^osaka → sendai +– +– +not known +not known/m)
+    assert.match(stdout, /^osaka-1 .*does not answer$/m)
+    assert.match(stdout, /osaka → sendai: not known \(osaka-1 is not read: namespace no-such-namespace does not exist/)
+  })
+
   test('without a configuration the places and the way on are named', async () => {
     const { code, stderr } = await runLifeboat(['--config', '/nowhere/lifeboat.yaml', 'inventory'])
     assert.equal(code, 2)
@@ -149,6 +162,7 @@ polcy: { name: sequential }
       'evacuate',
       'plan',
       'inventory',
+      'links',
       'status',
       'watch',
       'report',

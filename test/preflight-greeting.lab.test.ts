@@ -33,6 +33,7 @@ function hostWith(folder: string): Remote {
     where: 'a host of the test',
     run: (argv, options, signal) =>
       spawnCommand(['unshare', '-m', '--propagation', 'private', 'sh', '-c', enter, folder, ...argv], options, signal),
+    start: () => Promise.reject(new Error('not here')),
     connectUnix: () => Promise.reject(new Error('not here')),
     close: () => Promise.resolve(),
   }

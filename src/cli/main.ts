@@ -7,6 +7,7 @@ import { addEvacuate } from './commands/evacuate.ts'
 import { addInit } from './commands/init.ts'
 import { addInventory } from './commands/inventory.ts'
 import { addLab } from './commands/lab.ts'
+import { addLinks } from './commands/links.ts'
 import { addLook } from './commands/look.ts'
 import { addOrders } from './commands/orders.ts'
 import { addSimulate } from './commands/simulate.ts'
@@ -47,6 +48,7 @@ function build(): Command {
   addPlan(program)
   addInventory(program)
   addPolicy(program)
+  addLinks(program)
   addLook(program)
   addOrders(program)
   addSimulate(program)

@@ -15,15 +15,17 @@ import {
 } from './quantity-schema.ts'
 import { parseShellUri } from './shell-uri.ts'
 
-const uriSchema = z.string().transform((text, context) => {
-  try {
-    return parseHostUri(text)
-  } catch (error) {
-    if (!(error instanceof UriError)) throw error
-    context.addIssue({ code: 'custom', message: error.message })
-    return z.NEVER
-  }
-})
+const uriWith = <T>(parse: (text: string) => T) =>
+  z.string().transform((text, context): T => {
+    try {
+      return parse(text)
+    } catch (error) {
+      if (!(error instanceof UriError)) throw error
+      context.addIssue({ code: 'custom', message: error.message })
+      return z.NEVER
+    }
+  })
+const uriSchema = uriWith(parseHostUri)
 
 const peerUriSchema = z.string().transform((text, context) => {
   try {
@@ -37,15 +39,7 @@ const peerUriSchema = z.string().transform((text, context) => {
   return z.NEVER
 })
 
-const shellSchema = z.string().transform((text, context) => {
-  try {
-    return parseShellUri(text)
-  } catch (error) {
-    if (!(error instanceof UriError)) throw error
-    context.addIssue({ code: 'custom', message: error.message })
-    return z.NEVER
-  }
-})
+const shellSchema = uriWith(parseShellUri)
 
 /** What only a libvirt daemon can be told. */
 const ofLibvirt = ['peerUri', 'listenAddress', 'tls', 'tlsName'] as const

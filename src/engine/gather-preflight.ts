@@ -6,10 +6,11 @@ import type { Config, HostConfig } from '../config/config-schema.ts'
 import type { HostId, SiteId } from '../core/ids.ts'
 import type { HostProfile, SilentHost } from '../core/preflight/host-profile.ts'
 import type { LinkProfile } from '../core/preflight/link-profile.ts'
+import { migrationAddressOf } from '../config/migration-address.ts'
 import type { PreflightFacts } from '../core/preflight/preflight.ts'
 import type { TargetAnswer, VmProfile } from '../core/preflight/vm-profile.ts'
 import { bytes, type Milliseconds, ms } from '../core/units.ts'
-import { shellOf } from '../hypervisor/host-shell.ts'
+import { shellOf } from '../remote/host-shell.ts'
 import { libvirtProbe } from '../hypervisor/libvirt/libvirt-probe.ts'
 import type { PreflightProbe, ProbedHost } from '../hypervisor/preflight-probe.ts'
 import { type Listener, openListener } from '../hypervisor/probe-listener.ts'
@@ -21,7 +22,7 @@ import type { Clock } from '../time/clock.ts'
 import { fewAtATime } from '../time/few-at-a-time.ts'
 import { withDeadline } from '../time/with-deadline.ts'
 import { describeError } from './classify-error.ts'
-import { addressOf, connectUri } from './open-hosts.ts'
+import { connectUri } from './open-hosts.ts'
 import type { Taken } from './take-snapshot.ts'
 
 /** Hosts at one time: each is a connection, or two, and an ssh. */
@@ -197,7 +198,7 @@ function askable(host: HostConfig, site: SiteId, receives: boolean, { snapshot }
   const id: HostId = host.name
   const shell = shellOf(host)
   const { remote } = shell
-  const address = addressOf(host)
+  const address = migrationAddressOf(host)
   const about: ProbedHost = {
     id,
     site,

@@ -1,15 +1,13 @@
 /** From the configuration to drivers: one {@link Hypervisor} a host, made when first asked for, closed together. */
-import type { HostConfig } from '../config/config-schema.ts'
-import type { Config } from '../config/config-schema.ts'
+import type { Config, HostConfig } from '../config/config-schema.ts'
 import type { HostUri } from '../config/host-uri.ts'
+import { migrationAddressOf } from '../config/migration-address.ts'
 import { type HostId, hostId } from '../core/ids.ts'
 import type { Hypervisor } from '../hypervisor/hypervisor.ts'
 import { LibvirtHost } from '../hypervisor/libvirt/libvirt-host.ts'
 import { QemuHost } from '../hypervisor/qemu/qemu-host.ts'
+import { shellOf } from '../remote/host-shell.ts'
 import { localRemote } from '../remote/local.ts'
-import { namespaceRemote } from '../remote/namespace.ts'
-import type { Remote } from '../remote/remote.ts'
-import { sshRemote } from '../remote/ssh.ts'
 import type { Clock } from '../time/clock.ts'
 
 export interface Hosts {
@@ -19,26 +17,7 @@ export interface Hosts {
   close(): Promise<void>
 }
 
-type QmpUri = Exclude<HostUri, { kind: 'libvirt' }>
 type LibvirtUri = Extract<HostUri, { kind: 'libvirt' }>
-
-function remoteOf(uri: QmpUri): Remote {
-  switch (uri.kind) {
-    case 'qmp-local':
-      return localRemote
-    case 'qmp-netns':
-      return namespaceRemote(uri.namespace)
-    case 'qmp-ssh':
-      return sshRemote({ host: uri.host, user: uri.user, port: uri.port, options: [] })
-  }
-}
-
-/** Where others reach it. */
-export function addressOf({ migrationAddress, uri }: HostConfig): string {
-  if (migrationAddress !== undefined) return migrationAddress
-  const host = uri.kind === 'qmp-ssh' || uri.kind === 'libvirt' ? uri.host : undefined
-  return host ?? '127.0.0.1'
-}
 
 /**
  * How another host's daemon reaches this one: as we do, but for what names files of this machine. A host that we reach by a local
@@ -51,9 +30,12 @@ export function connectUri({ text, host, path }: LibvirtUri, address: string): s
 
 function driverOf(id: HostId, host: HostConfig, site: Config['sites'][number], clock: Clock): Hypervisor {
   const { uri, memory, listenAddress } = host
-  const migrationAddress = addressOf(host)
-  if (uri.kind !== 'libvirt')
-    return new QemuHost({ host: id, remote: remoteOf(uri), folder: uri.folder, migrationAddress, memory, clock })
+  const migrationAddress = migrationAddressOf(host)
+  if (uri.kind !== 'libvirt') {
+    // Where the folder is, wherever other commands for this host run.
+    const { remote = localRemote } = shellOf({ uri })
+    return new QemuHost({ host: id, remote, folder: uri.folder, migrationAddress, memory, clock })
+  }
   const connect = host.peerUri ?? connectUri(uri, migrationAddress)
   const tls = (host.tls ?? site.tls) ? { name: host.tlsName } : undefined
   const reached = { connectUri: connect, migrationAddress, listenAddress, tls }

@@ -6,7 +6,7 @@ import { LibvirtClient } from '../libvirt/public.ts'
 import { runOk } from '../remote/remote.ts'
 import type { Clock } from '../time/clock.ts'
 import { DeadlineExceeded, withDeadline } from '../time/with-deadline.ts'
-import { shellOf } from './host-shell.ts'
+import { shellOf } from '../remote/host-shell.ts'
 import { VmFolder } from './qemu/vm-folder.ts'
 
 export interface DiscoveredHost {

@@ -29,6 +29,7 @@ const wall: Clock = { now: () => instant(Date.now()), sleep: (span, signal) => s
 const answering = (answer: (argv: readonly string[], stdin: string) => Partial<RunResult>): Remote => ({
   where: 'a host of the test',
   run: (argv, { stdin = '' }) => Promise.resolve({ code: 0, stdout: '', stderr: '', ...answer(argv, String(stdin)) }),
+  start: () => Promise.reject(new Error('not here')),
   connectUnix: () => Promise.reject(new Error('not here')),
   close: () => Promise.resolve(),
 })

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { connectUnix } from './connect-unix.ts'
 import { CommandUnavailable, HostUnreachable, type Remote } from './remote.ts'
 import { spawnCommand } from './spawn-command.ts'
+import { startCommand } from './start-command.ts'
 
 /** What nsenter (util-linux) says when it cannot start the program. */
 const execFailed = /^nsenter: failed to execute .*: No such file or directory/m
@@ -35,6 +36,10 @@ export function insideRemote(pidFile: string): Remote {
       if (result.code !== 0 && execFailed.test(result.stderr))
         throw new CommandUnavailable(`${where}: ${argv[0] ?? 'nothing'}: no such program`)
       return result
+    },
+    async start(argv, signal) {
+      const enter = ['nsenter', '--target', await pid(), '--mount', '--uts', '--net', '--']
+      return startCommand([...enter, ...argv], signal)
     },
     connectUnix,
     close: () => Promise.resolve(),

@@ -3,11 +3,11 @@ import type { HostConfig } from '../config/config-schema.ts'
 import type { HostUri } from '../config/host-uri.ts'
 import type { ShellUri } from '../config/shell-uri.ts'
 import { type LibvirtUri, parseLibvirtUri } from '../libvirt/public.ts'
-import { insideRemote } from '../remote/inside.ts'
-import { localRemote } from '../remote/local.ts'
-import { namespaceRemote } from '../remote/namespace.ts'
-import type { Remote } from '../remote/remote.ts'
-import { sshRemote } from '../remote/ssh.ts'
+import { insideRemote } from './inside.ts'
+import { localRemote } from './local.ts'
+import { namespaceRemote } from './namespace.ts'
+import type { Remote } from './remote.ts'
+import { sshRemote } from './ssh.ts'
 
 export type HostShell =
   | { readonly remote: Remote }
