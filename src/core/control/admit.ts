@@ -90,11 +90,12 @@ function prepareFirst(
 }
 
 function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
-  const { snapshot, endangered, targets, world } = state.started
+  const { snapshot, endangered, targets, world, planFile } = state.started
   const { ledger, down } = state
   const { excluded } = m
   const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks: copiesDisks(world) }
-  return place(vmOf(state, m.vm), view, prefer ?? state.planned.get(m.vm))
+  const planned = state.planned.get(m.vm)
+  return place(vmOf(state, m.vm), view, planFile === undefined ? (prefer ?? planned) : planned)
 }
 
 function prepare(

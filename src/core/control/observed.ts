@@ -24,6 +24,8 @@ export interface Started {
   readonly policy: string
   readonly limits: Limits
   readonly plan: Plan
+  /** Where the plan was read from, when somebody handed one in: then its targets go before what the policy prefers. */
+  readonly planFile?: string | undefined
   readonly world: 'qemu' | 'libvirt' | 'simulated'
   readonly seed: number
   /** Who started it: user, machine, process. For the next one, who is refused. */

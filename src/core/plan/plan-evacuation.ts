@@ -84,7 +84,7 @@ function balanced(request: PlanRequest, { placed }: Assignment): readonly Placed
 }
 
 /** List scheduling: each VM takes the slot that is free first, and its share of the path. Slots are of all, or of each way out. */
-function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[] {
+export function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[] {
   const slots = Math.min(request.slots, Math.max(1, placed.length))
   const together = Array.from({ length: slots }, () => 0)
   const byWay = new Map<Path | undefined, number[]>()

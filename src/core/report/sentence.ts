@@ -22,7 +22,8 @@ function factOf(event: Observed): string | undefined {
     case 'evacuation-started': {
       const { plan, endangered, targets, policy } = event
       const staying = plan.unplaced.length === 0 ? '' : `, ${plan.unplaced.length} without a place`
-      return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${staying}`
+      const given = event.planFile === undefined ? '' : `, by the plan of ${event.planFile}`
+      return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${given}${staying}`
     }
     case 'tick':
       return undefined
