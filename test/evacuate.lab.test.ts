@@ -195,13 +195,23 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
     await assertAllLive(from)
   })
 
-  test('abort calls back what can be called back; every guest lives on', async () => {
+  test('a target can be said to be endangered, and abort calls back what can be called back; every guest lives on', async () => {
     const run = start('evacuate', from, '--to', to, '--policy', 'fixed:2', '--yes', '--bandwidth', '80Mbit/s')
     await run.saw(/memory flows/)
     await clock.sleep(ms(1_000), never)
+    const nowhere = await lifeboat('endanger', 'nowhere')
+    assert.equal(nowhere.code, 2)
+    assert.match(nowhere.stderr, /no site is named "nowhere".*there are: a, b/)
+    const last = await lifeboat('endanger', to)
+    assert.equal(last.code, 3, 'it is the only target')
+    assert.match(last.stderr, /no safe site would be left.*--yes/)
+    const told = await lifeboat('endanger', to, '--yes')
+    assert.equal(told.code, 0, told.stderr)
+    assert.match(told.stdout, /0 VMs have landed there/)
     assert.equal((await lifeboat('abort', from)).code, 0)
-    const { code } = await run.done
+    const { code, stdout } = await run.done
     assert.equal(code, 1)
+    assert.match(stdout, new RegExp(`says that ${to} is endangered`))
     await assertAllLive(from)
     const explained = await lifeboat('explain', 'vm-1')
     assert.match(explained.stdout, /the operator aborted/)

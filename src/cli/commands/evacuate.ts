@@ -305,7 +305,8 @@ function conclude({ state, ending, unwritten }: RunResult, run: Conduct): ExitCo
     err(`Interrupted: nothing is in flight. Go on with the rest: lifeboat evacuate ${site} --resume`)
     return exitCode.interrupted
   }
-  return report.summary.safe === report.summary.vms && run.unreachable === 0 ? exitCode.asAsked : exitCode.partly
+  const { safe, vms, inDanger } = report.summary
+  return safe === vms && inDanger === 0 && run.unreachable === 0 ? exitCode.asAsked : exitCode.partly
 }
 
 /** First Ctrl-C: finish what runs. Second, or SIGTERM: leave. A terminal that goes away changes nothing. */

@@ -7,7 +7,7 @@ import type { StartOptions } from '../migration/start-options.ts'
 import { copiesDisks, place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import type { Command } from './command.ts'
-import { type Evacuation, uncertainPatience, vmOf, withMigration } from './evacuation.ts'
+import { endangeredNow, type Evacuation, targetsNow, uncertainPatience, vmOf, withMigration } from './evacuation.ts'
 import { calledOff, type Decision, routeOf, toPreCopy } from './on-attempt.ts'
 
 export const admitting = (state: Evacuation): boolean => state.intent === 'run' && state.degraded === undefined
@@ -15,7 +15,7 @@ export const admitting = (state: Evacuation): boolean => state.intent === 'run' 
 export function consultPolicy(state: Evacuation, now: Instant): Decision {
   const { started, migrations } = state
   const { snapshot, limits } = started
-  const { targets } = started
+  const targets = targetsNow(state)
   const { intents, next } = state.policy.decide({
     now,
     snapshot,
@@ -90,7 +90,8 @@ function prepareFirst(
 }
 
 function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
-  const { snapshot, endangered, targets, world, planFile } = state.started
+  const { snapshot, targets, world, planFile } = state.started
+  const endangered = endangeredNow(state)
   const { ledger, down } = state
   const { excluded } = m
   const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks: copiesDisks(world) }

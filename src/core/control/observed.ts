@@ -42,6 +42,8 @@ export type Order =
   | { readonly order: 'resume' }
   | { readonly order: 'wind-down' }
   | { readonly order: 'abort' }
+  /** A site that was to receive VMs is in danger itself: nobody is sent there from now on. */
+  | { readonly order: 'endanger'; readonly site: SiteId }
   /** The operator says, on their own responsibility, where an uncertain VM is to count as running. */
   | { readonly order: 'resolve'; readonly vm: VmId; readonly runsAt: 'source' | 'target' }
 

@@ -12,6 +12,8 @@ export type MigrationFailure =
   | { readonly code: 'target-unreachable'; readonly detail: string }
   | { readonly code: 'target-refused'; readonly detail: string }
   | { readonly code: 'target-died'; readonly detail: string }
+  /** Called back, because the site it was going to is in danger itself. */
+  | { readonly code: 'target-endangered'; readonly detail: string }
   | { readonly code: 'no-free-port'; readonly detail: string }
   | { readonly code: 'path-lost'; readonly detail: string }
   | { readonly code: 'source-unreachable'; readonly detail: string }
@@ -46,6 +48,7 @@ export const afterFailure = {
   'target-unreachable': { next: 'other-target', attempts: patient },
   'target-refused': { next: 'other-target', attempts: stubborn },
   'target-died': { next: 'same-target', attempts: stubborn },
+  'target-endangered': { next: 'other-target', attempts: Number.POSITIVE_INFINITY },
   'no-free-port': { next: 'same-target', attempts: stubborn },
   'path-lost': { next: 'same-target', attempts: patient },
   'source-unreachable': { next: 'same-target', attempts: patient },
@@ -65,6 +68,7 @@ export function showFailure(failure: MigrationFailure): string {
     case 'target-unreachable':
     case 'target-refused':
     case 'target-died':
+    case 'target-endangered':
     case 'no-free-port':
     case 'path-lost':
     case 'source-unreachable':

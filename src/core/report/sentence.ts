@@ -30,9 +30,11 @@ function factOf(event: Observed): string | undefined {
     case 'controller-restarted':
       return `controller restarted by ${event.by}`
     case 'operator':
-      return event.order === 'resolve'
-        ? `${event.by} resolves ${event.vm}: it counts as running at its ${event.runsAt}`
-        : `${event.by} orders ${event.order}`
+      if (event.order === 'resolve')
+        return `${event.by} resolves ${event.vm}: it counts as running at its ${event.runsAt}`
+      if (event.order === 'endanger')
+        return `${event.by} says that ${event.site} is endangered: nothing more is sent there`
+      return `${event.by} orders ${event.order}`
     case 'target-ready':
       return `${event.vm}: target is ready`
     case 'memory-flowing':
