@@ -1,11 +1,13 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
 import type { HostId } from '../ids.ts'
 import { type Instant, plus } from '../instant.ts'
+import { wayBetween } from '../inventory/snapshot.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
-import type { PreCopy, Queued } from '../migration/migration.ts'
+import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { copiesDisks, place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
+import { ms } from '../units.ts'
 import type { Command } from './command.ts'
 import { endangeredNow, type Evacuation, targetsNow, uncertainPatience, vmOf, withMigration } from './evacuation.ts'
 import { calledOff, type Decision, routeOf, toPreCopy } from './on-attempt.ts'
@@ -40,7 +42,8 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
   if (m === undefined) return { state, commands: [] }
   switch (intent.kind) {
     case 'start':
-      if (m.phase !== 'preparing' || !m.ready || !admitting(state)) return { state, commands: [] }
+      if (m.phase !== 'preparing' || !m.ready || !admitting(state) || waitsItsTurn(state, m, now))
+        return { state, commands: [] }
       return {
         state: toPreCopy(state, m, now, intent.tuning),
         commands: [{ kind: 'migrate', ...routeOf(m), tuning: intent.tuning, options: m.options }],
@@ -64,6 +67,20 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
       return m.phase === 'pre-copy' ? cancel(state, m, { code, detail: intent.why }) : { state, commands: [] }
     }
   }
+}
+
+/** Who hands in a plan means its order: so long a VM waits for one before it on the same way whose target is not ready yet. */
+const turnPatience = ms(5_000)
+
+function waitsItsTurn({ started, migrations }: Evacuation, m: Preparing, now: Instant): boolean {
+  if (started.planFile === undefined) return false
+  const way = wayBetween(started.snapshot, m.source, m.target)
+  for (const before of migrations.in('preparing')) {
+    if (before.vm === m.vm) return false
+    const late = before.ready || before.attempt > 1 || now >= plus(before.since, turnPatience)
+    if (!late && wayBetween(started.snapshot, before.source, before.target) === way) return true
+  }
+  return false
 }
 
 /** Those that find no place now do not stand in the way of those behind them. */
