@@ -93,6 +93,7 @@ export function parsePlanFile(text: string, file: string): PlanFile {
     return []
   })
   const { policy, moves, stay, unplaced } = parsed
+  let lines: ReadonlyMap<string, number> | undefined
   return {
     given: {
       policy,
@@ -102,19 +103,23 @@ export function parsePlanFile(text: string, file: string): PlanFile {
     },
     unknown: raw.unknown.length === 0 ? [] : locate(text, file, raw.unknown),
     placeOf: vm => {
-      const path = pathOf(parsed, vm)
-      const [found] = path === undefined ? [] : locate(text, file, [{ path, message: '' }])
-      return found === undefined ? file : `${found.file}:${found.line}`
+      lines ??= linesOf(text, file, parsed)
+      const line = lines.get(vm)
+      return line === undefined ? file : `${file}:${line}`
     },
   }
 }
 
-function pathOf(plan: { readonly [L in List]: readonly { readonly vm: VmId }[] }, vm: VmId): Path | undefined {
-  for (const list of lists) {
-    const at = plan[list].findIndex(entry => entry.vm === vm)
-    if (at >= 0) return [list, at]
-  }
-  return undefined
+/** Where each VM is first spoken of. */
+function linesOf(
+  text: string,
+  file: string,
+  plan: { readonly [L in List]: readonly { readonly vm: VmId }[] },
+): ReadonlyMap<string, number> {
+  const entries = lists.flatMap(list => plan[list].map(({ vm }, at): Clash => ({ path: [list, at], message: vm })))
+  const lines = new Map<string, number>()
+  for (const { message: vm, line } of locate(text, file, entries)) if (!lines.has(vm)) lines.set(vm, line)
+  return lines
 }
 
 function unknownKeys(raw: unknown): readonly Clash[] {
