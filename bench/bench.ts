@@ -8,6 +8,7 @@ import { table } from '../src/cli/render/table.ts'
 import { aimd } from './aimd.ts'
 import { controller } from './controller.ts'
 import { fidelity } from './fidelity.ts'
+import { lab } from './lab.ts'
 import { libvirt } from './libvirt.ts'
 import { monitor } from './monitor.ts'
 import { overhead } from './overhead.ts'
@@ -24,6 +25,7 @@ const benches: Readonly<Record<string, Bench>> = {
   overhead,
   simulator,
   fidelity,
+  lab,
   aimd,
   policies,
 }

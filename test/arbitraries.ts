@@ -165,6 +165,7 @@ const detailed: readonly Exclude<FailureCode, 'no-target'>[] = [
   'target-refused',
   'target-unfit',
   'target-died',
+  'target-endangered',
   'no-free-port',
   'path-lost',
   'source-unreachable',
@@ -372,6 +373,7 @@ const upheaval = [
   'abort',
   'journal-failing',
   'site-lost',
+  'endanger',
 ] as const
 export type WhatHappens = (typeof happy)[number] | (typeof trouble)[number] | (typeof upheaval)[number]
 
@@ -452,6 +454,10 @@ export function factOf(state: Evacuation, happening: Happening): Observed {
       return { kind: 'operator', by: 'test', order: what, vm, runsAt: who % 2 === 0 ? 'source' : 'target' }
     case 'journal-failing':
       return { kind: what, why }
+    case 'endanger': {
+      const { endangered, targets } = state.started
+      return { kind: 'operator', by: 'test', order: what, site: at([...endangered, ...targets], who) }
+    }
     case 'site-lost': {
       const { endangered, targets } = state.started
       return { kind: what, site: at([...endangered, ...targets], who), why }

@@ -11,7 +11,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: ['core', 'libvirt'],
   qmp: ['core', 'time'],
   libvirt: ['core', 'time'],
-  remote: ['core', 'time', 'config'],
+  remote: ['core', 'time', 'libvirt', 'config'],
   monitor: ['core', 'time', 'config', 'remote'],
   hypervisor: ['core', 'time', 'config', 'qmp', 'libvirt', 'remote'],
   journal: ['core', 'config'],

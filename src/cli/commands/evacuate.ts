@@ -7,7 +7,7 @@ import type { HostId } from '../../core/ids.ts'
 import { showFailure } from '../../core/migration/failure.ts'
 import { isInFlight } from '../../core/migration/migration.ts'
 import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
-import { planEvacuation } from '../../core/plan/plan-evacuation.ts'
+import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuation.ts'
 import type { Plan } from '../../core/plan/plan.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
 import { planBounds } from '../../core/report/bounds.ts'
@@ -23,6 +23,7 @@ import { replay } from '../../journal/replay.ts'
 import { createJournal, openJournal } from '../../journal/sqlite-journal.ts'
 import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
 import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet } from '../fleet.ts'
+import { insistOnPlan, readPlan } from '../given-plan.ts'
 import { whoami } from '../identity.ts'
 import { type LiveView, liveView } from '../live-view.ts'
 import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
@@ -38,6 +39,7 @@ export interface EvacuateFlags {
   readonly bandwidth?: BytesPerSecond
   readonly yes?: boolean
   readonly dryRun?: boolean
+  readonly plan?: string
   readonly partial?: boolean
   readonly resume?: boolean
   readonly output?: string
@@ -70,12 +72,17 @@ that allows it), 4 not all VMs fit, 130 interrupted.`,
     .addOption(quantityOption('--bandwidth <rate>', 'rate', 'for all migrations together, like 200Mbit/s'))
     .option('--yes', 'do not ask')
     .option('--dry-run', 'show the plan and do nothing')
-    .option('--partial', 'go on although some VMs do not fit anywhere')
+    .option('--plan <file>', 'a plan you edited (lifeboat plan SITE -o json > plan.json): its order, its targets')
+    .option('--partial', 'go on although some VMs do not fit anywhere, or the plan leaves some open')
     .option('--resume', 'take up an evacuation that was interrupted')
     .option('-o, --output <format>', 'text, json (the report at the end), ndjson (every fact as it happens)')
     .addHelpText(
       'after',
-      '\nExample:\n  lifeboat evacuate sendai --to osaka --dry-run\n  lifeboat evacuate sendai --to osaka --yes',
+      `
+Examples:
+  lifeboat evacuate sendai --to osaka --dry-run
+  lifeboat evacuate sendai --to osaka --yes
+  lifeboat plan sendai -o json > plan.json; $EDITOR plan.json; lifeboat evacuate sendai --plan plan.json`,
     )
     .action(async (site: string, flags: EvacuateFlags, command: Program) => {
       const config = command.optsWithGlobals<{ config?: string }>().config
@@ -85,9 +92,14 @@ that allows it), 4 not all VMs fit, 130 interrupted.`,
 
 export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags): Promise<ExitCode> {
   const format = formatOf(flags.output, ['text', 'json', 'ndjson'])
-  if (flags.resume === true) return resumeEvacuation(fleet, site, format)
+  if (flags.resume === true) {
+    if (flags.plan !== undefined)
+      throw usageError('--resume goes on with the plan it began with; --plan is for a new evacuation')
+    return resumeEvacuation(fleet, site, format)
+  }
   const question = questionOf(fleet, site, flags.to)
-  const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
+  const given = flags.plan === undefined ? undefined : readPlan(flags.plan)
+  const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
   const { slots, order = 'inventory' } = policyByName(policy)
   const limits = limitsOf(fleet, flags)
   const signal = AbortSignal.timeout(120_000)
@@ -97,14 +109,15 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
     const taken = await snapshotOf(fleet, signal)
     const { snapshot } = taken
     warnAbout(taken)
-    const plan = planEvacuation({
+    const request: PlanRequest = {
       snapshot,
       ...question,
       policy,
       slots: Math.min(slots, limits.maxParallel ?? slots),
       order,
       bandwidth: limits.bandwidth,
-    })
+    }
+    const plan = given === undefined ? planEvacuation(request) : insistOnPlan(request, given, flags.partial === true)
     const broken = checkPlan({ snapshot, ...question }, plan)
     if (broken.length > 0) throw new Error(`the plan breaks rules:\n${broken.map(showBrokenRule).join('\n')}`)
     const lines = planLines(plan, snapshot, planBounds(snapshot, question, plan))
@@ -128,6 +141,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       policy,
       limits,
       plan,
+      ...(given === undefined ? {} : { planFile: given.file }),
       world: 'qemu',
       seed: 0,
       by: whoami(),
@@ -292,7 +306,8 @@ function conclude({ state, ending, unwritten }: RunResult, run: Conduct): ExitCo
     err(`Interrupted: nothing is in flight. Go on with the rest: lifeboat evacuate ${site} --resume`)
     return exitCode.interrupted
   }
-  return report.summary.safe === report.summary.vms && run.unreachable === 0 ? exitCode.asAsked : exitCode.partly
+  const { safe, vms, inDanger } = report.summary
+  return safe === vms && inDanger === 0 && run.unreachable === 0 ? exitCode.asAsked : exitCode.partly
 }
 
 /** First Ctrl-C: finish what runs. Second, or SIGTERM: leave. A terminal that goes away changes nothing. */

@@ -3,7 +3,8 @@ import type { Evacuation } from '../../core/control/evacuation.ts'
 import { between, type Instant } from '../../core/instant.ts'
 import { isMoving, type Migration, type Phase } from '../../core/migration/migration.ts'
 import { outcomeOf, reasonOf } from '../../core/migration/outcome.ts'
-import { pathBetween } from '../../core/inventory/snapshot.ts'
+import type { SiteId } from '../../core/ids.ts'
+import { pathBetween, siteOf } from '../../core/inventory/snapshot.ts'
 import { inOneLine } from '../../core/report/sentence.ts'
 import { showBytes, showRate, showTime } from '../../core/units.ts'
 import { paint } from './paint.ts'
@@ -91,7 +92,14 @@ function headLines(state: Evacuation, all: readonly Migration[], now: Instant): 
       ...(doubtful > 0 ? [paint.warn(`uncertain ${doubtful}`)] : []),
     ].join('   '),
     ...(state.degraded === undefined ? [] : [paint.bad(state.degraded)]),
+    ...[...state.inDanger.keys()].map(site => paint.bad(dangerLine(state, all, site))),
   ]
+}
+
+function dangerLine(state: Evacuation, all: readonly Migration[], site: SiteId): string {
+  const there = all.filter(m => m.phase === 'landed' && siteOf(state.started.snapshot, m.target) === site).length
+  const landed = there === 0 ? 'nothing has landed there' : `${there} landed there before, and must leave again`
+  return `${site} is endangered itself: nothing more is sent there; ${landed}`
 }
 
 const sentBy = (m: Migration): number => {
@@ -166,7 +174,8 @@ function movingRow(
   // In the first pass the share of memory passed over; later only "nearly": rounds may repeat.
   const share = progress.total === 0 ? 0 : 1 - progress.remaining / progress.total
   const net = progress.rate - (progress.dirtyRate ?? 0)
-  const eta = m.phase !== 'switchover' && net > 0 ? showTime((progress.remaining / net) * 1000) : ''
+  const lasts = (progress.remaining / net) * 1000
+  const eta = m.phase !== 'switchover' && net > 0 && Number.isFinite(lasts) ? showTime(lasts) : ''
   const dirty = progress.dirtyRate === undefined ? '' : ` / ${showRate(progress.dirtyRate)}`
   return [
     name,

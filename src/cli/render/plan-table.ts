@@ -57,6 +57,6 @@ function forecastLines(plan: Plan, bounds: Bounds, last: number, endless: readon
   if (bounds.makespan === undefined)
     return ['No capacity is stated for the paths (lifeboat.yaml, paths), so no times can be forecast.']
   return [
-    `No end can be forecast: ${endless.join(', ')} will not end by pre-copy, memory is written as fast as the path carries it.`,
+    `No end can be forecast: ${endless.join(', ')} will not end by pre-copy: memory is written as fast as what is free of the path carries it.`,
   ]
 }

@@ -35,13 +35,14 @@ export function reportLines(report: Report): readonly string[] {
   const others = (['left', 'saved', 'stopped', 'uncertain', 'lost'] as const).flatMap(outcome =>
     s[outcome] === 0 ? [] : [`${s[outcome]} ${outcome}`],
   )
+  const danger = s.inDanger === 0 ? '' : paint.bad(`, ${s.inDanger} of them in danger again`)
   const value = s.value === s.vms ? '' : `   value safe ${s.valueSafe} of ${s.value}`
   return [
     `Evacuation ${report.evacuation}   policy ${report.policy}`,
     '',
     ...(report.vms.length === 0 ? ['no VMs'] : table(columns, rows)),
     '',
-    `${(s.safe === s.vms ? paint.good : paint.bad)(`safe ${s.safe} of ${s.vms}`)}${others.length === 0 ? '' : `   ${others.join('   ')}`}${value}`,
+    `${(s.safe === s.vms ? paint.good : paint.bad)(`safe ${s.safe} of ${s.vms}`)}${danger}${others.length === 0 ? '' : `   ${others.join('   ')}`}${value}`,
     ...table(
       [{ title: '' }, { title: 'reached', align: 'right' }, { title: 'physical limit', align: 'right' }],
       [

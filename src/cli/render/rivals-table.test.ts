@@ -84,6 +84,7 @@ describe('rivals side by side', () => {
     stopped: 0,
     uncertain: 0,
     lost: 0,
+    inDanger: 0,
     value: 30,
     valueSafe: 26,
     makespanMs: 185_000,

@@ -31,6 +31,8 @@ export interface Evacuation {
   /** Planned targets. */
   readonly planned: ReadonlyMap<VmId, HostId>
   readonly down: ReadonlyMap<HostId, string>
+  /** Sites that were to receive VMs and became endangered since, with when: nobody is sent there any more. */
+  readonly inDanger: ReadonlyMap<SiteId, Instant>
   /** Sites without power, and what is known of it. */
   readonly lost: ReadonlyMap<SiteId, string>
   readonly endedAt: Instant | undefined
@@ -38,6 +40,14 @@ export interface Evacuation {
 
 /** How long VMs in doubt are waited for when there is nothing else left to do. They are then reported as uncertain. */
 export const uncertainPatience = ms(300_000)
+
+/** Sites that are being left, and those that ought to be. */
+export const endangeredNow = ({ started, inDanger }: Evacuation): readonly SiteId[] =>
+  inDanger.size === 0 ? started.endangered : [...started.endangered, ...inDanger.keys()]
+
+/** Sites that still receive. */
+export const targetsNow = ({ started, inDanger }: Evacuation): readonly SiteId[] =>
+  inDanger.size === 0 ? started.targets : started.targets.filter(site => !inDanger.has(site))
 
 /** Where a migration holds memory, beside the VM's home. */
 const holds = (m: Migration): HostId | undefined => (m.phase === 'landed' || isInFlight(m) ? m.target : undefined)

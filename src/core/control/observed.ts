@@ -24,6 +24,8 @@ export interface Started {
   readonly policy: string
   readonly limits: Limits
   readonly plan: Plan
+  /** Where the plan was read from, when somebody handed one in: then its targets go before what the policy prefers. */
+  readonly planFile?: string | undefined
   readonly world: 'qemu' | 'libvirt' | 'simulated'
   readonly seed: number
   /** Who started it: user, machine, process. For the next one, who is refused. */
@@ -40,6 +42,8 @@ export type Order =
   | { readonly order: 'resume' }
   | { readonly order: 'wind-down' }
   | { readonly order: 'abort' }
+  /** A site that was to receive VMs is in danger itself: nobody is sent there from now on. */
+  | { readonly order: 'endanger'; readonly site: SiteId }
   /** The operator says, on their own responsibility, where an uncertain VM is to count as running. */
   | { readonly order: 'resolve'; readonly vm: VmId; readonly runsAt: 'source' | 'target' }
 

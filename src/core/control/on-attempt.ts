@@ -1,4 +1,5 @@
 /** How one VM's migration moves on when something was observed of its running attempt. One function a fact; each ignores what is out of date. */
+import type { HostId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { between, plus } from '../instant.ts'
 import { afterFailure, type MigrationFailure, showFailure } from '../migration/failure.ts'
@@ -52,10 +53,17 @@ export function calledOff({ intent, degraded }: Evacuation): MigrationFailure | 
   return undefined
 }
 
+/** Why nothing is to be sent to that host any more; undefined when it still is. */
+export function targetInDanger({ started, inDanger }: Evacuation, target: HostId): MigrationFailure | undefined {
+  const site = siteOf(started.snapshot, target)
+  if (site === undefined || !inDanger.has(site)) return undefined
+  return { code: 'target-endangered', detail: `${target} is in ${site}, which is endangered now` }
+}
+
 export function onReady(state: Evacuation, m: InFlight): Decision {
   if (m.phase !== 'preparing') return nothing(state)
   const ready = withMigration(state, { ...m, ready: true })
-  const failure = calledOff(state)
+  const failure = calledOff(state) ?? targetInDanger(state, m.target)
   return { state: ready, commands: failure === undefined ? [] : [{ kind: 'roll-back', ...routeOf(m), failure }] }
 }
 
@@ -160,7 +168,10 @@ export function onFailed(state: Evacuation, m: InFlight, reported: MigrationFail
       }),
     )
   }
-  const pause = failure.code === 'postponed' ? ms(0) : ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
+  const pause =
+    failure.code === 'postponed' || failure.code === 'target-endangered'
+      ? ms(0)
+      : ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
   return nothing(withMigration(state, backToQueue(m, failure, next === 'other-target', plus(now, pause))))
 }
 

@@ -50,6 +50,7 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
     vms,
     planned,
     down: new Map(started.snapshot.unreachable.map(({ host, why }) => [host, why])),
+    inDanger: new Map(),
     lost: new Map(),
     endedAt: undefined,
   }

@@ -35,6 +35,7 @@ import {
   onWhereabouts,
   routeOf,
 } from './on-attempt.ts'
+import { onSiteEndangered } from './on-site-endangered.ts'
 import { startEvacuation } from './start-evacuation.ts'
 
 /** The first fact makes the state; all later ones change it. `undefined` before the first. */
@@ -210,6 +211,8 @@ function onOrder(state: Evacuation, event: Extract<Observed, { kind: 'operator' 
       return state.intent === 'aborting'
         ? nothing(state)
         : callBack({ ...state, intent: 'aborting' }, 'the operator aborted')
+    case 'endanger':
+      return onSiteEndangered(state, event.site, now)
     case 'resolve': {
       const m = state.migrations.get(event.vm)
       return m?.phase === 'uncertain' ? resolve(state, m, event.runsAt, now) : nothing(state)

@@ -14,6 +14,8 @@ export type MigrationFailure =
   | { readonly code: 'target-died'; readonly detail: string }
   /** As it is set up, this target takes no VM in the way that was asked for (certificates, permissions): others may. */
   | { readonly code: 'target-unfit'; readonly detail: string }
+  /** Called back, because the site it was going to is in danger itself. */
+  | { readonly code: 'target-endangered'; readonly detail: string }
   | { readonly code: 'no-free-port'; readonly detail: string }
   | { readonly code: 'path-lost'; readonly detail: string }
   | { readonly code: 'source-unreachable'; readonly detail: string }
@@ -55,6 +57,7 @@ export const afterFailure = {
   'target-refused': { next: 'other-target', attempts: stubborn },
   'target-unfit': { next: 'other-target', attempts: few },
   'target-died': { next: 'same-target', attempts: stubborn },
+  'target-endangered': { next: 'other-target', attempts: Number.POSITIVE_INFINITY },
   'no-free-port': { next: 'same-target', attempts: stubborn },
   'path-lost': { next: 'same-target', attempts: patient },
   'source-unreachable': { next: 'same-target', attempts: patient },
@@ -79,6 +82,7 @@ export function showFailure(failure: MigrationFailure): string {
     case 'target-unfit':
     case 'cannot-move':
     case 'not-there':
+    case 'target-endangered':
     case 'no-free-port':
     case 'path-lost':
     case 'source-unreachable':

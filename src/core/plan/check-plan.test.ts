@@ -68,8 +68,21 @@ const wrong: {
 } = {
   'unknown-vm': {
     plan: planOf([web, db, move('ghost', 'b-1')]),
-    broken: [{ rule: 'unknown-vm', vm: vmId('ghost') }],
-    says: /^ghost: no such VM/,
+    question: {
+      ...question,
+      snapshot: { ...question.snapshot, unreachable: [{ host: hostId('a-1'), why: 'no answer' }] },
+    },
+    broken: [{ rule: 'unknown-vm', vm: vmId('ghost'), silent: [hostId('a-1')] }],
+    says: /^ghost: no such VM runs anywhere, unless on a-1, which does not answer/,
+  },
+  'target-silent': {
+    plan: planOf([web, db]),
+    question: {
+      ...question,
+      snapshot: { ...question.snapshot, unreachable: [{ host: hostId('b-1'), why: 'refused' }] },
+    },
+    broken: [{ rule: 'target-silent', vm: vmId('web'), target: hostId('b-1'), why: 'refused' }],
+    says: /^web: b-1 does not answer: refused/,
   },
   'unknown-host': {
     plan: planOf([{ ...web, source: hostId('a-9') }, db]),

@@ -9,7 +9,8 @@ import { type Bytes, bytes, showBytes } from '../units.ts'
 import type { Plan } from './plan.ts'
 
 export type BrokenRule =
-  | { readonly rule: 'unknown-vm'; readonly vm: VmId }
+  /** `silent`: hosts of the endangered sites that do not answer; it may run there. */
+  | { readonly rule: 'unknown-vm'; readonly vm: VmId; readonly silent: readonly HostId[] }
   | { readonly rule: 'unknown-host'; readonly vm: VmId; readonly host: HostId }
   | { readonly rule: 'not-at-source'; readonly vm: VmId; readonly source: HostId; readonly home: HostId }
   | { readonly rule: 'twice'; readonly vm: VmId }
@@ -30,6 +31,7 @@ export type BrokenRule =
       readonly beside: VmId
       readonly name: string
     }
+  | { readonly rule: 'target-silent'; readonly vm: VmId; readonly target: HostId; readonly why: string }
   | { readonly rule: 'no-path'; readonly vm: VmId; readonly source: HostId; readonly target: HostId }
   | { readonly rule: 'may-not-move'; readonly vm: VmId; readonly why: string }
   | { readonly rule: 'local-disk'; readonly vm: VmId; readonly disk: string }
@@ -65,7 +67,7 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
     const vm = findVm(snapshot, id)
     const from = hosts.get(source)
     const to = hosts.get(target)
-    if (vm === undefined) broken.push({ rule: 'unknown-vm', vm: id })
+    if (vm === undefined) broken.push({ rule: 'unknown-vm', vm: id, silent: silentHosts({ snapshot, endangered }) })
     if (from === undefined) broken.push({ rule: 'unknown-host', vm: id, host: source })
     if (to === undefined) broken.push({ rule: 'unknown-host', vm: id, host: target })
     if (vm === undefined || from === undefined || to === undefined) continue
@@ -76,6 +78,8 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
     const allowed = vm.policy.targets
     if (allowed?.every(place => place !== to.id && place !== to.site) === true)
       broken.push({ rule: 'target-not-allowed', vm: id, target, allowed })
+    const silent = snapshot.unreachable.find(({ host }) => host === target)
+    if (silent !== undefined) broken.push({ rule: 'target-silent', vm: id, target, why: silent.why })
     const why = mayNotMove(vm)
     if (why !== undefined) broken.push({ rule: 'may-not-move', vm: id, why })
     for (const disk of vm.disks) if (!disk.shared) broken.push({ rule: 'local-disk', vm: id, disk: disk.name })
@@ -87,13 +91,24 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
   return broken
 }
 
-/** Every VM of the endangered sites is moved once, or its staying has a reason. */
+const silentHosts = ({ snapshot, endangered }: Pick<PlanQuestion, 'snapshot' | 'endangered'>): readonly HostId[] =>
+  snapshot.unreachable.flatMap(({ host }) => {
+    const site = snapshot.hosts.find(({ id }) => id === host)?.site
+    return site !== undefined && endangered.includes(site) ? [host] : []
+  })
+
+/** Every VM of the endangered sites is moved once, or its staying has a reason; of others nothing is said. */
 function checkCover({ snapshot, endangered }: PlanQuestion, plan: Plan): BrokenRule[] {
   const broken: BrokenRule[] = []
   const mentioned = new Map<VmId, number>()
   for (const { vm } of [...plan.moves, ...plan.unplaced]) mentioned.set(vm, (mentioned.get(vm) ?? 0) + 1)
   for (const [vm, times] of mentioned) if (times > 1) broken.push({ rule: 'twice', vm })
   const leaving = new Set(snapshot.hosts.filter(host => endangered.includes(host.site)).map(({ id }) => id))
+  for (const { vm: id } of plan.unplaced) {
+    const vm = findVm(snapshot, id)
+    if (vm === undefined) broken.push({ rule: 'unknown-vm', vm: id, silent: silentHosts({ snapshot, endangered }) })
+    else if (!leaving.has(vm.host)) broken.push({ rule: 'not-endangered', vm: id, host: vm.host })
+  }
   for (const vm of snapshot.vms) {
     if (leaving.has(vm.host) && !mentioned.has(vm.id)) broken.push({ rule: 'forgotten', vm: vm.id })
   }
@@ -118,7 +133,9 @@ function checkMemory({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
       take(change.host, 0 - size)
       continue
     }
-    const left = free.get(change.host) ?? 0
+    const left = free.get(change.host)
+    // That there is no such host is another rule.
+    if (left === undefined) continue
     if (size > left) {
       broken.push({
         rule: 'over-memory',
@@ -163,7 +180,7 @@ function checkCompany({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
 export function showBrokenRule(broken: BrokenRule): string {
   switch (broken.rule) {
     case 'unknown-vm':
-      return `${broken.vm}: no such VM in the inventory`
+      return `${broken.vm}: no such VM runs anywhere${broken.silent.length === 0 ? '' : `, unless on ${broken.silent.join(', ')}, which ${broken.silent.length === 1 ? 'does' : 'do'} not answer`}`
     case 'unknown-host':
       return `${broken.vm}: no such host: ${broken.host}`
     case 'not-at-source':
@@ -182,6 +199,8 @@ export function showBrokenRule(broken: BrokenRule): string {
       return `${broken.vm}: its policy allows only ${broken.allowed.join(', ')}, not ${broken.target}`
     case 'beside':
       return `${broken.vm}: comes to ${broken.target} beside ${broken.beside}, with the same anti-affinity "${broken.name}"`
+    case 'target-silent':
+      return `${broken.vm}: ${broken.target} does not answer: ${broken.why}`
     case 'no-path':
       return `${broken.vm}: no path from ${broken.source} to ${broken.target}`
     case 'may-not-move':

@@ -50,7 +50,7 @@ const cases: Readonly<Record<Refusal['why'], Case>> = {
   endangered: {
     view: { endangered: [siteId('a'), siteId('b')] },
     refusal: { why: 'endangered', site: siteId('b') },
-    says: 'is in b, which is being left',
+    says: 'is in b, which is endangered itself',
   },
   'not-chosen': {
     view: { targets: [siteId('c')] },

@@ -1,9 +1,18 @@
 /** The plan: in the policy's order, each VM to the host that the policy's way of spreading finds, times from what paths are known to carry. */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
-import { hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite, wayBetween } from '../inventory/snapshot.ts'
+import {
+  hostsOfSite,
+  type Path,
+  pathBetween,
+  type Snapshot,
+  siteOf,
+  vmsOfSite,
+  wayBetween,
+} from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
+import { GroupSites, type GroupWish, smallestFirst, unitSize, unitsOf } from './groups.ts'
 import { freeMemory, keptAwayBy, openLedger, reserve } from './ledger.ts'
 import { inOrder, type Order } from './order.ts'
 import { acceptable, place, type PlacementView } from './placement.ts'
@@ -30,7 +39,7 @@ export function planEvacuation(request: PlanRequest): Plan {
   const ways = new Ways(request)
   const all = endangered.flatMap(site => vmsOfSite(snapshot, site))
   const inTurn = inOrder(all, order, vm => ways.best(vm.host))
-  const first = choosyFirstIfBetter(request, inTurn, assign(request, inTurn))
+  const first = choosyFirstIfBetter(request, inTurn, assignTogether(request, inTurn))
   const { unplaced } = first
   const placed = order === 'inventory' ? first.placed : balanced(request, first)
   return { policy: request.policy, moves: schedule(request, placed), unplaced }
@@ -45,14 +54,23 @@ interface Assignment {
   readonly unplaced: readonly Unplaced[]
 }
 
-/** Each in turn to a host that will do. Who is first has the choice. */
-function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
+/** Groups to one site each, unless somebody would be left for it. */
+function assignTogether(request: PlanRequest, vms: readonly Vm[]): Assignment {
+  const together = assign(request, vms)
+  if (together.unplaced.length === 0 || vms.every(({ group }) => group === undefined)) return together
+  const apart = assign(request, vms, [])
+  return apart.unplaced.length < together.unplaced.length ? apart : together
+}
+
+/** Each in turn to a host that will do. Who is first has the choice. @param grouped those whose groups are to hold together */
+function assign(request: PlanRequest, vms: readonly Vm[], grouped: readonly Vm[] = vms): Assignment {
   const { snapshot, endangered, targets, copiesDisks = false, order = 'inventory' } = request
   const ways = new Ways(request)
   let ledger = openLedger(snapshot)
   const placed: Placed[] = []
   const unplaced: Unplaced[] = []
   const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
+  const groups = new GroupSites(snapshot, grouped)
   for (const vm of vms) {
     const detail = mayNotMove(vm)
     if (detail !== undefined) {
@@ -61,11 +79,12 @@ function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
     }
     const excluded = request.barred?.get(vm.id) ?? []
     const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks }
-    const wished = order === 'inventory' ? undefined : ways.soonest(vm, view)
+    const wished = order === 'inventory' ? undefined : ways.soonest(vm, view, groups.wish(vm, targets, ledger))
     const placement = place(vm, view, wished)
     if (placement.placed) {
       ledger = reserve(ledger, placement.host, vm)
       ways.load(vm, placement.host)
+      groups.went(vm, siteOf(snapshot, placement.host))
       placed.push({ vm, target: placement.host })
     } else {
       unplaced.push({ vm: vm.id, failure: { code: 'no-target', refusals: placement.refusals } })
@@ -97,10 +116,11 @@ function choosyFirstIfBetter(request: PlanRequest, inTurn: readonly Vm[], plain:
 
 /**
  * The same VMs in the same order, to hosts by which all ways out end at about the same time: dealt out from the largest to the smallest
- * (Graham's rule). Only where that finds a place for each of them.
+ * (Graham's rule), groups as one. Only where that finds a place for each of them.
  */
 function balanced(request: PlanRequest, { placed }: Assignment): readonly Placed[] {
-  const largestFirst = placed.map(({ vm }) => vm).sort((a, b) => bytesToMove(b) - bytesToMove(a))
+  const units = unitsOf(placed.map(({ vm }) => vm)).map(unit => ({ unit, size: unitSize(unit) }))
+  const largestFirst = units.sort((a, b) => b.size - a.size).flatMap(({ unit }) => [...smallestFirst(unit)].reverse())
   const dealt = assign(request, largestFirst)
   if (dealt.placed.length < placed.length) return placed
   const target = new Map(dealt.placed.map(each => [each.vm, each.target]))
@@ -108,7 +128,7 @@ function balanced(request: PlanRequest, { placed }: Assignment): readonly Placed
 }
 
 /** List scheduling: each VM takes the slot that is free first, and its share of the path. Slots are of all, or of each way out. */
-function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[] {
+export function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[] {
   const slots = Math.min(request.slots, Math.max(1, placed.length))
   const together = Array.from({ length: slots }, () => 0)
   const byWay = new Map<Path | undefined, number[]>()
@@ -144,6 +164,7 @@ function shareOfPath(request: PlanRequest, from: HostId, to: HostId, slots: numb
 
 interface Open {
   readonly host: HostId
+  readonly site: SiteId
   readonly path: Path | undefined
 }
 
@@ -170,16 +191,17 @@ class Ways {
     return most
   }
 
-  /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. */
-  soonest(vm: Vm, view: PlacementView): HostId | undefined {
+  /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. @param wish sites that go before all others */
+  soonest(vm: Vm, view: PlacementView, wish?: GroupWish): HostId | undefined {
     let found: { readonly host: HostId; readonly at: number; readonly free: number } | undefined
-    for (const { host, path } of this.#openTo(vm, view)) {
+    for (const { host, site, path } of this.#openTo(vm, view)) {
+      if (wish?.sites.has(site) === false) continue
       const free = freeMemory(view.ledger, host)
       if (vm.memory > free || keptAwayBy(view.ledger, host, vm) !== undefined) continue
-      const at = this.#doneBy(vm, path)
+      const at = this.#doneBy(path, Math.max(bytesToMove(vm), wish?.brings ?? 0))
       if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host, at, free }
     }
-    return found?.host
+    return found?.host ?? (wish === undefined ? undefined : this.soonest(vm, view))
   }
 
   /** What refuses a VM for other reasons than memory and company is the same for all that are alike: asked once. */
@@ -188,8 +210,9 @@ class Ways {
     const known = this.#open.get(key)
     if (known !== undefined) return known
     const alone = { ...vm.policy, antiAffinity: undefined }
-    const open = acceptable({ ...vm, memory: bytes(0), policy: alone }, view).map(({ id }) => ({
+    const open = acceptable({ ...vm, memory: bytes(0), policy: alone }, view).map(({ id, site }) => ({
       host: id,
+      site,
       path: pathBetween(this.#request.snapshot, vm.host, id),
     }))
     this.#open.set(key, open)
@@ -198,11 +221,11 @@ class Ways {
 
   load(vm: Vm, to: HostId): void {
     const path = pathBetween(this.#request.snapshot, vm.host, to)
-    if (path !== undefined) this.#busy.set(path, this.#doneBy(vm, path))
+    if (path !== undefined) this.#busy.set(path, this.#doneBy(path, bytesToMove(vm)))
   }
 
-  #doneBy(vm: Vm, path: Path | undefined): number {
+  #doneBy(path: Path | undefined, size: number): number {
     if (path?.capacity === undefined) return 0
-    return (this.#busy.get(path) ?? 0) + bytesToMove(vm) / path.capacity
+    return (this.#busy.get(path) ?? 0) + size / path.capacity
   }
 }

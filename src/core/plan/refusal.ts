@@ -20,7 +20,7 @@ export function showRefusal(refusal: Refusal): string {
     case 'memory':
       return `needs ${showBytes(refusal.need)} of memory, ${showBytes(refusal.free)} free (short by ${showBytes(refusal.need - refusal.free)})`
     case 'endangered':
-      return `is in ${refusal.site}, which is being left`
+      return `is in ${refusal.site}, which is endangered itself`
     case 'not-chosen':
       return `is in ${refusal.site}, which is not among the targets`
     case 'not-allowed':

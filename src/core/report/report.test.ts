@@ -64,6 +64,7 @@ test('the report has the shape of the contract, key by key', () => {
       stopped: 0,
       uncertain: 1,
       lost: 0,
+      inDanger: 0,
       value: 10,
       valueSafe: 3,
       makespanMs: 8_520,

@@ -22,16 +22,19 @@ function factOf(event: Observed): string | undefined {
     case 'evacuation-started': {
       const { plan, endangered, targets, policy } = event
       const staying = plan.unplaced.length === 0 ? '' : `, ${plan.unplaced.length} without a place`
-      return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${staying}`
+      const given = event.planFile === undefined ? '' : `, by the plan of ${event.planFile}`
+      return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${given}${staying}`
     }
     case 'tick':
       return undefined
     case 'controller-restarted':
       return `controller restarted by ${event.by}`
     case 'operator':
-      return event.order === 'resolve'
-        ? `${event.by} resolves ${event.vm}: it counts as running at its ${event.runsAt}`
-        : `${event.by} orders ${event.order}`
+      if (event.order === 'resolve')
+        return `${event.by} resolves ${event.vm}: it counts as running at its ${event.runsAt}`
+      if (event.order === 'endanger')
+        return `${event.by} says that ${event.site} is endangered: nothing more is sent there`
+      return `${event.by} orders ${event.order}`
     case 'definition-kept':
       return `${event.vm}: its definition at ${event.source} is kept (${event.driver}, ${event.text.length} characters)`
     case 'target-ready':

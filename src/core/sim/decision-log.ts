@@ -8,6 +8,7 @@
  * `*` is what happens to the world, `>` what the controller decides, a line without either what it learned, `=` what it came to.
  */
 import { decisionOf, inOneLine, sentenceOf } from '../report/sentence.ts'
+import { dangerOf } from '../report/report.ts'
 import { outcomeOf, reasonOf } from '../migration/outcome.ts'
 import { showBytes, showRate, showTime } from '../units.ts'
 import { diedAfterwards, type SimRow, type Simulated } from './simulate.ts'
@@ -52,6 +53,10 @@ function happeningText(what: Happening): string {
     }
     case 'crash':
       return `the controller dies, for ${showTime(what.lasts)}`
+    case 'endanger':
+      return `${what.site} is in danger`
+    case 'occupied':
+      return `somebody else takes ${showBytes(what.memory)} of ${what.host}`
     case 'fail': {
       const often =
         what.times === 1 ? 'the next attempt' : Number.isFinite(what.times) ? `${what.times} attempts` : 'every attempt'
@@ -81,8 +86,13 @@ export function lastLines({ state, world, cutShort }: Simulated): readonly strin
     return died === undefined ? [] : [`${m.vm}: lost: ${died}`]
   })
   const safe = all.length - unsafe.length
+  const threatened = all.flatMap(m => {
+    const why = m.phase === 'landed' && diedAfterwards({ world }, m) === undefined ? dangerOf(state, m) : undefined
+    return why === undefined ? [] : [{ vm: m.vm, why }]
+  })
   return [
     ...unsafe.map(line => `${at}  = ${line}`),
-    `${at}  = ${cutShort ? 'not over' : 'over'}: safe ${safe} of ${all.length}`,
+    ...threatened.map(({ vm, why }) => `${at}  = ${vm}: ${why}`),
+    `${at}  = ${cutShort ? 'not over' : 'over'}: safe ${safe} of ${all.length}${threatened.length === 0 ? '' : `, ${threatened.length} of them in danger again`}`,
   ]
 }

@@ -57,6 +57,7 @@ export function oracleReport(bound: OracleBound, { snapshot, endangered }: Oracl
       stopped: 0,
       uncertain: 0,
       lost: vms.length - bound.safe,
+      inDanger: 0,
       value: vms.reduce((sum, { value }) => sum + value, 0),
       valueSafe: bound.value,
       ...bounds,
