@@ -54,14 +54,35 @@ describe('the first lifeboat.yaml', () => {
     assert.deepEqual(used(config).toSorted(), Object.keys(configSchema.shape).sort())
     const [site] = config.sites
     assert.ok(site !== undefined)
-    assert.deepEqual(used(site).toSorted(), ['hosts', 'name', 'safe', 'uplink'])
+    assert.deepEqual(used(site).toSorted(), ['hosts', 'name', 'safe', 'tls', 'uplink'])
     const [first] = site.hosts
     assert.ok(first !== undefined)
     // `cpu` is a word of scenarios that no driver reads.
-    assert.deepEqual(used(first).toSorted(), ['memory', 'migrationAddress', 'name', 'nic', 'shell', 'uri'])
+    const ofHost = [
+      'listenAddress',
+      'memory',
+      'migrationAddress',
+      'name',
+      'nic',
+      'peerUri',
+      'shell',
+      'tls',
+      'tlsName',
+      'uri',
+    ]
+    assert.deepEqual(used(first).toSorted(), ofHost)
     assert.deepEqual(used(config.policy).toSorted(), ['bandwidth', 'maxParallel', 'name'])
     const rules = new Set(config.vms.flatMap(used))
-    assert.deepEqual([...rules].toSorted(), ['action', 'allow', 'group', 'match', 'maxDowntime', 'value'])
+    assert.deepEqual([...rules].toSorted(), [
+      'action',
+      'allow',
+      'antiAffinity',
+      'group',
+      'match',
+      'maxDowntime',
+      'targets',
+      'value',
+    ])
     const [path] = config.paths
     assert.ok(path !== undefined)
     assert.deepEqual([path.from, path.to], ['sendai', 'osaka'])

@@ -66,7 +66,9 @@ export function starterConfig(sites: readonly StarterSite[], missed: readonly Mi
     '#:     value: 10              # those worth more go first (1 is usual)',
     '#:     maxDowntime: 2s        # how long it may stand still at the switchover (300ms is usual)',
     '#:     allow: [post-copy]     # beyond plain pre-copy; without it only pre-copy',
-    '#:     group: shop            # belongs together, in reports',
+    '#:     group: shop            # leaves in one go, to one site if that has room',
+    `#:     targets: [${quoted(to)}]  # only these sites or hosts may take it`,
+    '#:     antiAffinity: db       # never on one host with others of that word',
     '#:   - match: "scratch-*"',
     '#:     action: stay           # is not moved, on purpose',
     '',
@@ -86,9 +88,12 @@ const siteLines = ({ name, safe, hosts }: StarterSite): readonly string[] => [
   `  - name: ${quoted(name)}`,
   safe ? '    safe: true' : '    #: safe: true',
   '    #: uplink: 1Gbit/s        # shared by all that leaves or enters',
+  ...(hosts.every(isLibvirt) ? ['    #: tls: true              # memory sent to its hosts is encrypted'] : []),
   '    hosts:',
   ...hosts.flatMap(hostLines),
 ]
+
+const isLibvirt = ({ uri }: StarterHost): boolean => uri.startsWith('qemu')
 
 const hostLines = ({ name, uri, memory, found, addressUnknown }: StarterHost): readonly string[] => [
   `      # ${comment(found)}`,
@@ -102,4 +107,13 @@ const hostLines = ({ name, uri, memory, found, addressUnknown }: StarterHost): r
   '        #: nic: 10Gbit/s',
   '        # Where commands for it run, for lifeboat check (default: where its uri leads).',
   '        #: shell: ssh://root@192.0.2.10',
+  ...(uri.startsWith('qemu') ? libvirtLines : []),
+]
+
+const libvirtLines = [
+  '        # How the daemons of other hosts reach its own, where it listens for migrations, and encryption (docs/libvirt-hosts.md).',
+  '        #: peerUri: qemu+tls://192.0.2.10/system',
+  '        #: listenAddress: 192.0.2.10',
+  '        #: tls: true',
+  '        #: tlsName: host.example   # what its certificate says (default: its migrationAddress)',
 ]
