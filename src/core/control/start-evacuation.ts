@@ -1,4 +1,5 @@
 /** The first state, from the first fact of a journal. */
+import { nothingLearned } from '../forecast/forecasting.ts'
 import type { HostId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
@@ -51,6 +52,7 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
     planned,
     down: new Map(started.snapshot.unreachable.map(({ host, why }) => [host, why])),
     lost: new Map(),
+    forecasting: nothingLearned,
     endedAt: undefined,
   }
 }
