@@ -4,7 +4,7 @@
  * follow from, so that what was said stays said, whatever later versions would say.
  */
 import { type Mark, markPassed, marks, type Spread } from '../forecast/correction.ts'
-import type { Outlook } from '../forecast/outlook.ts'
+import type { Outlook } from '../forecast/serve.ts'
 import type { VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { bytesToMove } from '../inventory/vm.ts'

@@ -16,7 +16,8 @@ import {
   type Way,
 } from '../forecast/errand.ts'
 import { yieldOf } from '../forecast/forecasting.ts'
-import { type Errand, lookAhead, type Outlook } from '../forecast/outlook.ts'
+import { lookAhead } from '../forecast/outlook.ts'
+import type { Errand, Outlook } from '../forecast/serve.ts'
 import { preCopyRemaining } from '../forecast/pre-copy-duration.ts'
 import { type Evacuation, vmOf } from './evacuation.ts'
 
@@ -47,15 +48,13 @@ export function outlookOf(state: Evacuation, now: Instant, who: 'flowing' | 'all
       if (way !== undefined) errands.push(errandAhead(way))
     }
   }
-  const refilled = who === 'flowing' && migrations.count('preparing', 'queued') > 0
-  return lookAhead(errands, queueing(habits, state, refilled))
+  const coming = who === 'flowing' ? migrations.count('preparing', 'queued') : 0
+  return lookAhead(errands, { ...habits, slots: slotsNow(habits, state), coming })
 }
 
 /** Who flows already flows at the same time as the others, whatever the policy says. */
-function queueing(habits: Habits, { migrations }: Evacuation, refilled: boolean) {
-  if (habits.fills) return { ...habits, refilled }
-  return { ...habits, slots: Math.max(habits.slots, migrations.count('pre-copy', 'post-copy', 'switchover')), refilled }
-}
+const slotsNow = ({ slots, fills }: Habits, { migrations }: Evacuation): number =>
+  fills ? slots : Math.max(slots, migrations.count('pre-copy', 'post-copy'))
 
 /** First who stands still, then who has no cap, then by their caps: that is who will be home first. */
 function inTurn({ migrations }: Evacuation): readonly Flowing[] {

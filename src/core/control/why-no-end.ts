@@ -1,5 +1,5 @@
 /** Why the end of an evacuation cannot be forecast: one reason, the most telling. */
-import type { Outlook } from '../forecast/outlook.ts'
+import type { Outlook } from '../forecast/serve.ts'
 import type { VmId } from '../ids.ts'
 import { showRate } from '../units.ts'
 import { type Evacuation, vmOf } from './evacuation.ts'

@@ -24,6 +24,8 @@ export interface DirtyLearner {
   readonly model: DirtyModel | undefined
   /** Oldest first; the first pass is the longest, and is kept. */
   readonly passes: readonly PassSeen[]
+  /** Passes in a row that contradict the model. */
+  readonly against: number
   /** The pass under way, from 1; 0 before the first sample. */
   readonly round: number
   /** When it was first seen, or the attempt began. */
@@ -48,10 +50,12 @@ export interface PassSample {
 const passesKept = 12
 /** A pass that ended n passes ago counts so much less: guests change. */
 const forgets = 0.85
-/** What was thought before counts so much of what one pass shows, where no pass has been. */
+/** What was thought before counts so much of what one pass shows, where no pass has been; and the less, the more there were. */
 const priorWeight = 0.05
-/** Periods tried, of the shortest and the longest pass seen. */
-const periodsTried = 32
+/** A pass that left more than so many times what the model says, or less than a part of it, contradicts it. */
+const contradiction = 2
+/** A guest has changed when it was seen so often in a row. */
+const timesToBelieve = 2
 /** Relative errors of less than this are equal: the larger period is taken, which is what the data bear out. */
 const sameError = 1e-6
 /** Errors are relative, but of no less than this: a few pages more or less mean nothing. @unit bytes */
@@ -61,6 +65,7 @@ export const unlearned = (prior: DirtyModel | undefined, at: Instant): DirtyLear
   prior,
   model: prior,
   passes: [],
+  against: 0,
   round: 0,
   since: at,
   throttle: 0,
@@ -84,12 +89,21 @@ export function learn(learner: DirtyLearner, sample: PassSample, at: Instant): D
   if (learner.round === 0) return round === 1 ? { ...begun, since: learner.since } : begun
   const awake = ((at - learner.since) / 1000 / (round - learner.round)) * (1 - learner.throttle)
   const dirtied = dirtiedIn(sample, awake / Math.max(0.01, 1 - learner.throttle), round - learner.round === 1)
-  if (!(awake > 0) || dirtied === undefined || !(total > 0)) return begun
+  if (!(awake > 0) || dirtied === undefined || !Number.isSafeInteger(total) || total <= 0) return begun
   const seen: PassSeen = { awake, dirtied: Math.min(dirtied, total) }
-  const [first, ...later] = [...learner.passes, seen]
-  if (first === undefined) return begun
-  const passes = [first, ...later.slice(-(passesKept - 1))]
-  return { ...begun, passes, model: fit(passes, learner.prior, total) }
+  const against = learner.model !== undefined && contradicts(seen, learner.model) ? learner.against + 1 : 0
+  // Another guest than it was: what it did before, and what was thought then, says nothing.
+  const changed = against >= timesToBelieve && learner.passes.length >= timesToBelieve
+  const all = [...learner.passes, seen]
+  const passes = changed ? all.slice(-timesToBelieve) : [...all.slice(0, 1), ...all.slice(1).slice(-(passesKept - 1))]
+  const prior = changed ? undefined : learner.prior
+  return { ...begun, prior, passes, against, model: fit(passes, prior, total) }
+}
+
+function contradicts({ awake, dirtied }: PassSeen, model: DirtyModel): boolean {
+  const said = dirtiedAfter(model, awake)
+  const [less, more] = said < dirtied ? [said, dirtied] : [dirtied, said]
+  return more > less * contradiction && more - less > leastDirtied
 }
 
 /** Sockets hold some bytes back, so a little says nothing. @unit bytes */
@@ -128,7 +142,7 @@ function fit(passes: readonly PassSeen[], prior: DirtyModel | undefined, total: 
   ]
   let best: { readonly error: number; readonly period: number; readonly hot: number; readonly cold: number } | undefined
   // From the largest down, so that of equals the largest stays.
-  for (const period of periodsFor(passes, prior)) {
+  for (const period of periodsFor(points, prior)) {
     const { hot, cold } = partsFor(points, period, total)
     const error = points.reduce((sum, { awake, dirtied, weight }) => {
       const off = (hot * Math.min(1, awake / period) + cold * awake - dirtied) / Math.max(leastDirtied, dirtied)
@@ -144,28 +158,66 @@ function fit(passes: readonly PassSeen[], prior: DirtyModel | undefined, total: 
   }
 }
 
-/** Where no pass has been, what was thought before, in the size of what the last pass showed. */
+/** Where no pass has been, what was thought before, in the size of what passes showed. */
 function fromBefore(passes: readonly PassSeen[], prior: DirtyModel | undefined): readonly Point[] {
-  const last = passes.at(-1)
-  if (prior === undefined || last === undefined) return []
-  const thought = dirtiedAfter(prior, last.awake)
-  if (!(thought > 0)) return []
-  const scale = last.dirtied / thought
+  if (prior === undefined) return []
+  const sum = (of: (pass: PassSeen) => number): number => passes.reduce((total, pass) => total + of(pass), 0)
+  const scale = sum(({ dirtied }) => dirtied) / sum(({ awake }) => dirtiedAfter(prior, awake))
+  if (!Number.isFinite(scale)) return []
   const shortest = Math.min(...passes.map(({ awake }) => awake))
   const longest = Math.max(...passes.map(({ awake }) => awake))
   return [shortest / 16, shortest / 4, longest * 4].map(awake => ({
     awake,
     dirtied: scale * dirtiedAfter(prior, awake),
-    weight: priorWeight,
+    weight: priorWeight / passes.length,
   }))
 }
 
-function periodsFor(passes: readonly PassSeen[], prior: DirtyModel | undefined): readonly number[] {
-  const spans = passes.map(({ awake }) => awake)
-  const [least, most] = [Math.min(...spans) / 16, Math.max(...spans)]
-  const ratio = (most / least) ** (1 / periodsTried)
-  const tried = Array.from({ length: periodsTried + 1 }, (_, n) => least * ratio ** n)
-  return [...tried, ...spans, ...(prior === undefined ? [] : [Math.max(1, prior.period) / 1000])].sort((a, b) => b - a)
+/**
+ * Periods that may be, from the largest down. Points sorted by length fall apart into those shorter than the period, which lie on a line
+ * through nothing, and those longer, which lie on one through the hot set: where both lines cross is the period.
+ */
+function periodsFor(points: readonly Point[], prior: DirtyModel | undefined): readonly number[] {
+  const sorted = [...points].sort((a, b) => a.awake - b.awake)
+  const periods = sorted.map(({ awake }) => awake)
+  for (let short = 1; short < sorted.length; short += 1) {
+    const below = sorted[short - 1]
+    const above = sorted[short]
+    if (below === undefined || above === undefined) continue
+    const steep = slopeThroughNothing(sorted.slice(0, short))
+    const { at: hot, slope } = line(sorted.slice(short))
+    const crossing = hot / (steep - slope)
+    if (crossing > below.awake && crossing < above.awake) periods.push(crossing)
+  }
+  if (prior !== undefined) periods.push(Math.max(1, prior.period) / 1000)
+  return periods.sort((a, b) => b - a)
+}
+
+const relativeWeight = ({ dirtied, weight }: Point): number => weight / Math.max(leastDirtied, dirtied) ** 2
+
+function slopeThroughNothing(points: readonly Point[]): number {
+  let [xx, xy] = [0, 0]
+  for (const point of points) {
+    xx += relativeWeight(point) * point.awake ** 2
+    xy += relativeWeight(point) * point.awake * point.dirtied
+  }
+  return xy / xx
+}
+
+/** Level where there is only one point, or the best line would fall. */
+function line(points: readonly Point[]): { readonly at: number; readonly slope: number } {
+  let [n, x, y, xx, xy] = [0, 0, 0, 0, 0]
+  for (const point of points) {
+    const weight = relativeWeight(point)
+    n += weight
+    x += weight * point.awake
+    y += weight * point.dirtied
+    xx += weight * point.awake ** 2
+    xy += weight * point.awake * point.dirtied
+  }
+  const apart = n * xx - x * x
+  const slope = apart > 1e-9 * n * xx ? Math.max(0, (n * xy - x * y) / apart) : 0
+  return { at: (y - slope * x) / n, slope }
 }
 
 /** The hot set and the cold rate that fit best for one period. */
@@ -182,10 +234,11 @@ function partsFor(points: readonly Point[], period: number, total: number) {
   }
   const apart = hh * cc - hc * hc
   // All passes shorter than the period: hot and cold look the same, and all is taken for hot.
-  if (apart <= 1e-9 * hh * cc) return { hot: hh > 0 ? hx / hh : 0, cold: 0 }
+  if (apart <= 1e-9 * hh * cc) return { hot: hh > 0 ? Math.min(total, hx / hh) : 0, cold: 0 }
   const hot = (hx * cc - cx * hc) / apart
   const cold = (cx * hh - hx * hc) / apart
   if (hot < 0) return { hot: 0, cold: cx / cc }
-  if (cold < 0 || hot > total) return { hot: hx / hh, cold: 0 }
+  if (cold < 0) return { hot: Math.min(total, hx / hh), cold: 0 }
+  if (hot > total) return { hot: total, cold: Math.max(0, (cx - total * hc) / cc) }
   return { hot, cold }
 }

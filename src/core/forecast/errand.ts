@@ -6,8 +6,9 @@ import { bytesToMove, type DirtyModel, type Vm } from '../inventory/vm.ts'
 import type { Policy } from '../policy/policy.ts'
 import { bytesPerSecond, ms } from '../units.ts'
 
-import { type Correction, factorsAt, type Mark } from './correction.ts'
-import type { Errand, Queueing } from './outlook.ts'
+import { type Correction, factorsAt, type Mark, type Spread } from './correction.ts'
+import type { Queueing } from './outlook.ts'
+import type { Errand } from './serve.ts'
 import { type PassUnderWay, preCopyRemaining } from './pre-copy-duration.ts'
 import { lossLimit } from './tcp.ts'
 
@@ -17,8 +18,11 @@ const streamsMost = 8
 const fixedCost = 130
 /** TCP, the migration header, the return path; device state and its acknowledgement. */
 const roundTrips = 5
-/** Auto-converge ends where a guest writes this share of what is sent; it takes a further pass to get there. */
+/** Auto-converge ends where a guest writes this share of what is sent; it takes part of a further pass to get there. */
 const throttledTo = 0.4
+const settling = 0.25
+/** When such a guest ends is less certain by this much. */
+const rescueRisk = 1.3
 
 /** How a policy serves its VMs, as far as a forecast needs to know. */
 export interface Habits extends Queueing {
@@ -104,7 +108,7 @@ export function errandAhead({ vm, road, habits, correction }: Way): Errand {
     most: mostFor(road, habits),
     load: needed,
     lasts,
-    factors: factorsAt(correction, 0),
+    factors: factorsFor(vm, vm.dirty, pass, bestFor(road, habits), factorsAt(correction, 0)),
     flows: false,
   }
 }
@@ -138,13 +142,31 @@ export function errandUnderWay({ vm, road, habits, correction }: Way, under: Und
     most: Math.max(rate, mostFor(road, habits)),
     load: pass.remaining * wire,
     lasts,
-    factors: factorsAt(correction, mark),
+    factors: lastPass
+      ? factorsAt(correction, mark)
+      : factorsFor(vm, dirty, pass, bestFor(road, habits) / wire, factorsAt(correction, mark)),
     flows: true,
   }
 }
 
 const mostFor = ({ card, perStream }: Road, { fills }: Habits): number =>
   Math.min(card, perStream * (fills ? streamsMost : 1))
+
+/** With nobody beside it. @unit bytes per second */
+const bestFor = (road: Road, habits: Habits): number =>
+  road.crosses.reduce((least, { capacity }) => Math.min(least, capacity), mostFor(road, habits))
+
+/** A guest that does not end by itself even with all of its way ends when somebody makes it: less certain. */
+function factorsFor(
+  { policy }: Vm,
+  dirty: DirtyModel | undefined,
+  pass: PassUnderWay,
+  best: number,
+  { p50, p90 }: Spread,
+): Spread {
+  const alone = dirty === undefined || Number.isFinite(preCopyRemaining(pass, dirty, best, policy.maxDowntime))
+  return alone ? { p50, p90 } : { p50, p90: p90 * rescueRisk }
+}
 
 /** Where pre-copy alone does not end, what the policy does about it. @returns milliseconds, or `Infinity` */
 function lastingPreCopy(
@@ -160,7 +182,7 @@ function lastingPreCopy(
   if (policy.allow.includes('post-copy')) return ((pass.remaining + 2 * pass.all) / rate) * 1000
   const writes = dirty.cold + dirty.hot / Math.max(0.001, dirty.period / 1000)
   const slowed = slow(dirty, Math.max(0.05, Math.min(1, (rate * throttledTo) / Math.max(1, writes))))
-  return preCopyRemaining(pass, slowed, rate, policy.maxDowntime) + (pass.all / rate) * 1000
+  return preCopyRemaining(pass, slowed, rate, policy.maxDowntime) + ((pass.all * settling) / rate) * 1000
 }
 
 /** A guest that gets only so much of its time. @param awake 0 … 1 */
