@@ -50,11 +50,26 @@ export function createJournal(file: string): Journal {
     db.exec(
       'CREATE TABLE events (seq INTEGER PRIMARY KEY, v INTEGER NOT NULL, type TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL) STRICT',
     )
+    db.exec(forecastsView)
     return new SqliteJournal(db, file)
   } catch (error) {
     throw translate(error, file)
   }
 }
+
+/**
+ * For readers with sqlite3: each forecast beside what came, in milliseconds since the alarm. `vm` is empty for the last switchover of all,
+ * `came` for an end that did not come.
+ */
+const forecastsView = `
+  CREATE VIEW forecasts AS
+  SELECT json_extract(body, '$.event.vm') AS vm, json_extract(body, '$.event.attempt') AS attempt,
+    json_extract(said.value, '$.mark') AS progress, CAST(json_extract(said.value, '$.at') AS INTEGER) AS said_at,
+    json_extract(said.value, '$.end.p50') AS p50, json_extract(said.value, '$.end.p90') AS p90,
+    json_extract(body, '$.event.came') AS came
+  FROM events, json_each(body, '$.event.said') AS said
+  WHERE type IN ('vm-forecast-judged', 'forecast-judged')
+  ORDER BY seq, progress`
 
 /** @throws JournalBroken when the folder is not there @unit bytes */
 function freeBeside(file: string): number {
