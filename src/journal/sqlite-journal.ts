@@ -63,12 +63,12 @@ export function createJournal(file: string): Journal {
  */
 const forecastsView = `
   CREATE VIEW forecasts AS
-  SELECT json_extract(body, '$.event.vm') AS vm, json_extract(body, '$.event.attempt') AS attempt,
+  SELECT json_extract(events.body, '$.event.vm') AS vm, json_extract(events.body, '$.event.attempt') AS attempt,
     json_extract(said.value, '$.mark') AS progress, CAST(json_extract(said.value, '$.at') AS INTEGER) AS said_at,
     json_extract(said.value, '$.end.p50') AS p50, json_extract(said.value, '$.end.p90') AS p90,
-    json_extract(body, '$.event.came') AS came
-  FROM events, json_each(body, '$.event.said') AS said
-  WHERE type IN ('vm-forecast-judged', 'forecast-judged')
+    json_extract(events.body, '$.event.came') AS came
+  FROM events, json_each(events.body, '$.event.said') AS said
+  WHERE events.type IN ('vm-forecast-judged', 'forecast-judged')
   ORDER BY seq, progress`
 
 /** @throws JournalBroken when the folder is not there @unit bytes */

@@ -66,7 +66,7 @@ function inTheirLine(over: string, { capacity, members }: Group, queueing: Queue
   const coming = queueing.fills ? 0 : Math.round((queueing.coming ?? 0) * share)
   const most = mostOf(members)
   return serve({
-    members: members.map((errand): Waiting => ({ errand, over, unit: 1 })),
+    members: members.map((errand): Waiting => ({ errand, over, unit: 1, carries: capacity })),
     capacity,
     most,
     slots: Math.min(members.length + coming, slotsFor(capacity, most, queueing, share)),
@@ -83,7 +83,8 @@ function inOneLine(
 ): readonly Outlook[] {
   const places = new Map<Errand, Waiting>()
   for (const [over, { capacity, members }] of groups)
-    for (const errand of members) places.set(errand, { errand, over, unit: Math.min(errand.most, capacity) })
+    for (const errand of members)
+      places.set(errand, { errand, over, unit: Math.min(errand.most, capacity), carries: capacity })
   const members = errands.flatMap(errand => places.get(errand) ?? [])
   return serve({ members, capacity: slots, most: 1, slots, coming })
 }

@@ -35,6 +35,10 @@ export interface Outlook {
   readonly rate: number
   /** What it waits at: the key of a crossing. */
   readonly over: string
+  /** Of that. Infinite when nothing is known. @unit bytes per second */
+  readonly capacity: number
+  /** About what will go over. @unit bytes */
+  readonly load: number
   /** Whose end it waits for. */
   readonly after: VmId | undefined
 }
@@ -57,6 +61,8 @@ export interface Waiting {
   readonly over: string
   /** Bytes per second that one unit of capacity is for it. */
   readonly unit: number
+  /** Of what it waits at. @unit bytes per second */
+  readonly carries: number
 }
 
 /** Of the uncertainty of one VM's time, so much is that of all (the path), the rest its own. */
@@ -81,20 +87,14 @@ export function serve({ members, capacity, most, slots, coming }: Line): readonl
   const outlooks: Outlook[] = []
   const part = (flowing: number): number => Math.min(most, capacity / Math.max(1, flowing))
   const flowing: Served[] = []
-  let [now, given, variance, last] = [0, 0, 0, 0]
+  let [now, given, variance] = [0, 0, 0]
   let before: VmId | undefined
 
   const enter = (waiting: Waiting): void => {
-    const { errand, over, unit } = waiting
-    const work = workOf(waiting, slots, part)
-    const start = errand.flows ? 0 : now
-    if (Number.isFinite(work)) {
-      const until = given + work
-      flowing.splice(placeOf(flowing, until), 0, { ...waiting, begins: start, after: before, until })
-    } else {
-      const rate = part(slots) * unit
-      outlooks.push({ ...unending(errand, over), start: bounded(start), rate, after: before })
-    }
+    const begins = waiting.errand.flows ? 0 : now
+    const served = { ...waiting, begins, after: before, until: given + workOf(waiting, slots, part) }
+    if (Number.isFinite(served.until)) flowing.splice(placeOf(flowing, served.until), 0, served)
+    else outlooks.push(withoutEnd(served, part(slots)))
   }
   let next = 0
   for (;;) {
@@ -102,42 +102,47 @@ export function serve({ members, capacity, most, slots, coming }: Line): readonl
       enter(waiting)
     const ended = flowing.shift()
     if (ended === undefined) return outlooks
-    now += ((ended.until - given) / part(Math.min(slots, flowing.length + 1 + coming))) * 1000
+    const took = ((ended.until - given) / part(Math.min(slots, flowing.length + 1 + coming))) * 1000
+    now += took
     given = ended.until
-    variance += (now - last) ** 2
-    last = now
-    const { errand, begins, after, over, unit } = ended
-    if (!(now <= horizon)) {
-      outlooks.push({ ...unending(errand, over), start: bounded(begins), rate: part(slots) * unit, after })
-      continue
-    }
-    const { p50, p90 } = errand.factors
-    const relative = Math.max(0, p90 / p50 - 1)
-    const late = (time: number): number => {
-      const together = shared * relative ** 2 + (pathRisk * (1 - Math.exp(-time / far))) ** 2
-      const own = (1 - shared) * relative ** 2 * Math.min(variance, time * time)
-      return time + Math.sqrt(together * time * time + own)
-    }
-    outlooks.push({
-      vm: errand.vm,
-      start: { p50: begins, p90: late(begins) },
-      end: { p50: now, p90: late(now) },
-      predicted: now / p50,
-      rate: part(slots) * unit,
-      over,
-      after,
-    })
-    before = errand.vm
+    variance += took ** 2
+    outlooks.push(now <= horizon ? withEnd(ended, part(slots), now, variance) : withoutEnd(ended, part(slots)))
+    before = ended.errand.vm
   }
 }
 
-const bounded = (time: number): Spread => ({ p50: Math.min(horizon, time), p90: Math.min(horizon, time) })
-const unending = ({ vm }: Errand, over: string) => ({
-  vm,
-  end: undefined,
-  predicted: Number.POSITIVE_INFINITY,
+const placeOfWaiting = ({ errand, over, carries, unit, after }: Served, part: number) => ({
+  vm: errand.vm,
+  rate: part * unit,
   over,
+  capacity: carries,
+  load: errand.load,
+  after,
 })
+
+function withEnd(served: Served, part: number, end: number, variance: number): Outlook {
+  const { errand, begins } = served
+  return {
+    ...placeOfWaiting(served, part),
+    start: { p50: begins, p90: lateBy(errand.factors, begins, variance) },
+    end: { p50: end, p90: lateBy(errand.factors, end, variance) },
+    predicted: end / errand.factors.p50,
+  }
+}
+
+function withoutEnd(served: Served, part: number): Outlook {
+  const begins = Math.min(horizon, served.begins)
+  const start = { p50: begins, p90: begins }
+  return { ...placeOfWaiting(served, part), start, end: undefined, predicted: Number.POSITIVE_INFINITY }
+}
+
+/** @param variance of the single times up to then, were each off by all of itself */
+function lateBy({ p50, p90 }: Spread, time: number, variance: number): number {
+  const relative = Math.max(0, p90 / p50 - 1)
+  const together = shared * relative ** 2 + (pathRisk * (1 - Math.exp(-time / far))) ** 2
+  const own = (1 - shared) * relative ** 2 * Math.min(variance, time * time)
+  return time + Math.sqrt(together * time * time + own)
+}
 
 /**
  * What it has to be given. One that does not end at the rate it gets waits for others to end: then it does with more.
