@@ -1,7 +1,7 @@
 /** The outlook of a running evacuation: when each of its VMs will be home, from its state alone. */
 import type { VmId } from '../ids.ts'
 import { between, type Instant } from '../instant.ts'
-import { bytesToMove } from '../inventory/vm.ts'
+import { bytesToMove, type DirtyModel } from '../inventory/vm.ts'
 import type { Migration, PostCopy, PreCopy, Switchover } from '../migration/migration.ts'
 import { passedOver } from '../forecast/dirty-model.ts'
 import { markPassed } from '../forecast/correction.ts'
@@ -19,6 +19,7 @@ import { yieldOf } from '../forecast/forecasting.ts'
 import { lookAhead } from '../forecast/outlook.ts'
 import type { Errand, Outlook } from '../forecast/serve.ts'
 import { preCopyRemaining } from '../forecast/pre-copy-duration.ts'
+import { bytes, type BytesPerSecond, ms } from '../units.ts'
 import { type Evacuation, vmOf } from './evacuation.ts'
 
 export type Flowing = PreCopy | Switchover | PostCopy
@@ -74,7 +75,7 @@ export function underWay(state: Evacuation, m: Flowing, now: Instant): UnderWay 
   const vm = vmOf(state, m.vm)
   const needed = bytesToMove(vm)
   const { model, throttle, wire } = learner
-  const dirty = model === undefined ? undefined : slow(model, 1 - throttle)
+  const dirty = model === undefined ? asCounted(progress?.dirtyRate) : slow(model, 1 - throttle)
   const lastPass = m.phase !== 'pre-copy'
   if (progress === undefined) {
     const pass = { remaining: needed, since: 0, all: needed }
@@ -87,6 +88,10 @@ export function underWay(state: Evacuation, m: Flowing, now: Instant): UnderWay 
   const place = { pass, dirty, wire, rate: progress.rate, lastPass }
   return { ...place, mark: markPassed(doneShare(place, progress.sent, vm.policy.maxDowntime)) }
 }
+
+/** Before a pass was seen from its beginning to its end: all that the hypervisor counts is taken for cold. */
+const asCounted = (rate: BytesPerSecond | undefined): DirtyModel | undefined =>
+  rate === undefined ? undefined : { hot: bytes(0), period: ms(1_000), cold: rate }
 
 /** Memory that is zero costs nothing: what is left by the inventory; where that was too little, as dense as what has been passed. */
 function leftOfFirst(progress: NonNullable<Flowing['progress']>, byInventory: number): number {

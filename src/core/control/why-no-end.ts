@@ -2,6 +2,7 @@
 import type { Outlook } from '../forecast/serve.ts'
 import type { VmId } from '../ids.ts'
 import { showRate } from '../units.ts'
+import { showCrossing } from './water-filling.ts'
 import { type Evacuation, vmOf } from './evacuation.ts'
 
 /** @returns undefined when it can */
@@ -11,9 +12,10 @@ export function whyNoEnd(state: Evacuation, outlooks: ReadonlyMap<VmId, Outlook>
   return waiting === undefined ? undefined : `${waiting.vm} has no place yet`
 }
 
-function whyThatOne(state: Evacuation, vm: VmId, rate: number, over: string): string {
+/** … of one that has none. @param rate it would get @unit bytes per second @param over what it waits at */
+export function whyThatOne(state: Evacuation, vm: VmId, rate: number, over: string): string {
   if (!Number.isFinite(rate)) return 'what the paths carry is neither stated (lifeboat.yaml, paths) nor seen yet'
-  if (rate <= 0) return `nothing goes through ${over}`
+  if (rate <= 0) return `nothing goes through the ${showCrossing(over)}`
   const m = state.migrations.get(vm)
   const dirty = (m !== undefined && 'learner' in m ? m.learner.model : undefined) ?? vmOf(state, vm).dirty
   const writes = dirty === undefined ? '' : `, it writes ${showRate(writesOf(dirty))}`

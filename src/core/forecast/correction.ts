@@ -37,8 +37,19 @@ export function withRatio(correction: Correction, mark: Mark, ratio: number): Co
   return { ...correction, [mark]: [...correction[mark].slice(-(kept - 1)), bounded] }
 }
 
+/** Corrections do not change, and each is asked once for every VM that flows. */
+const factors = new WeakMap<Correction, Map<Mark, Spread>>()
+
 /** Factors on a forecast. */
 export function factorsAt(correction: Correction, mark: Mark): Spread {
+  const known = factors.get(correction) ?? new Map<Mark, Spread>()
+  factors.set(correction, known)
+  const found = known.get(mark) ?? factorsFrom(correction, mark)
+  known.set(mark, found)
+  return found
+}
+
+function factorsFrom(correction: Correction, mark: Mark): Spread {
   const ratios = [...prior[mark], ...correction[mark]].sort((a, b) => a - b)
   const p50 = quantile(ratios, 0.5)
   return { p50, p90: Math.max(p50, quantile(ratios, 0.9)) }
