@@ -10,7 +10,7 @@ import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
 import { planEvacuation } from '../../core/plan/plan-evacuation.ts'
 import type { Plan } from '../../core/plan/plan.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
-import { planBounds } from '../../core/report/bounds.ts'
+import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { reportOf } from '../../core/report/report.ts'
 import type { BytesPerSecond } from '../../core/units.ts'
 import { serveOrders } from '../../engine/control-socket.ts'
@@ -27,6 +27,7 @@ import { whoami } from '../identity.ts'
 import { type LiveView, liveView } from '../live-view.ts'
 import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
 import { countOption, quantityOption } from '../quantity-option.ts'
+import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
 import { reportLines } from '../render/report-table.ts'
 
@@ -106,9 +107,10 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
     })
     const broken = checkPlan({ snapshot, ...question }, plan)
     if (broken.length > 0) throw new Error(`the plan breaks rules:\n${broken.map(showBrokenRule).join('\n')}`)
-    const lines = planLines(plan, snapshot, planBounds(snapshot, question, plan))
+    const forecast = forecastPlan({ snapshot, ...question, policy, limits }, plan)
+    const lines = planLines(plan, snapshot, forecast, wallClock(fleet.clock.now()))
     if (flags.dryRun === true) {
-      if (format === 'json') outJson(plan)
+      if (format === 'json') outJson(planWithForecast(plan, forecast))
       else outLines(lines)
       return misfits(plan).length > 0 ? exitCode.infeasible : exitCode.asAsked
     }

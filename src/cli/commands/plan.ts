@@ -2,10 +2,11 @@
 import type { Command as Program } from 'commander'
 import { planEvacuation } from '../../core/plan/plan-evacuation.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
-import { planBounds } from '../../core/report/bounds.ts'
+import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { exitCode } from '../exit.ts'
 import { questionOf, snapshotOf, withFleet } from '../fleet.ts'
 import { err, formatOf, outJson, outLines } from '../output.ts'
+import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
 
 interface PlanFlags {
@@ -17,7 +18,7 @@ interface PlanFlags {
 export function addPlan(program: Program): void {
   program
     .command('plan')
-    .summary('show who would go where, and when; move nothing')
+    .summary('show who would go where, when, over what and why in this order; move nothing')
     .argument('<site>', 'the endangered site')
     .option('--to <site...>', 'where the VMs would go (default: every site marked safe)', [])
     .option('--policy <name>', `one of ${policyNames.join(', ')}`)
@@ -40,8 +41,10 @@ export function addPlan(program: Program): void {
           order,
           bandwidth: fleet.config.policy.bandwidth,
         })
-        if (format === 'json') outJson(plan)
-        else outLines(planLines(plan, snapshot, planBounds(snapshot, question, plan)))
+        const limits = { maxParallel: fleet.config.policy.maxParallel, bandwidth: fleet.config.policy.bandwidth }
+        const forecast = forecastPlan({ snapshot, ...question, policy, limits }, plan)
+        if (format === 'json') outJson(planWithForecast(plan, forecast))
+        else outLines(planLines(plan, snapshot, forecast, wallClock(fleet.clock.now())))
         return plan.unplaced.some(({ failure }) => failure.code === 'no-target')
           ? exitCode.infeasible
           : exitCode.asAsked
