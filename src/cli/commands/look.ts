@@ -143,6 +143,6 @@ function explain(past: Past, name: string, json: boolean): void {
     return concerns(row.event, id) ? lines : lines.slice(-row.commands.length)
   })
   out(`${name}: ${m.phase}${reasonOf(m) === undefined ? '' : ` (${reasonOf(m)})`}`)
-  outLines(lines)
+  if (lines.length > 0) outLines(lines)
   outLines(whatNext(past.state, m, prognosis, now, clockOf(past.state)))
 }
