@@ -7,6 +7,7 @@
 import { existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { ObservedKind } from '../core/control/observed.ts'
 import { type Bytes, mebibytes, showBytes } from '../core/units.ts'
 import {
   type Entry,
@@ -164,6 +165,17 @@ class SqliteJournal implements Journal {
   read(afterSeq: number): readonly Row[] {
     try {
       return this.#select.all(afterSeq).map(row => fromStored(row as unknown as StoredRow))
+    } catch (error) {
+      throw unreadable(error, this.#file, 'read')
+    }
+  }
+
+  newest(kind: ObservedKind, atMost: number): readonly Row[] {
+    try {
+      const rows = this.#db
+        .prepare('SELECT seq, v, type, at, body FROM events WHERE type = ? ORDER BY seq DESC LIMIT ?')
+        .all(kind, atMost)
+      return rows.map(row => fromStored(row as unknown as StoredRow)).reverse()
     } catch (error) {
       throw unreadable(error, this.#file, 'read')
     }

@@ -13,6 +13,7 @@ import { defaultPolicy, policyByName, policyNames } from '../../core/policy/poli
 import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { reportOf } from '../../core/report/report.ts'
 import type { BytesPerSecond } from '../../core/units.ts'
+import { learnedBefore } from '../../engine/learned-before.ts'
 import { serveOrders } from '../../engine/control-socket.ts'
 import { realClock } from '../../engine/real-clock.ts'
 import { type RunHandle, type RunResult, runEvacuation } from '../../engine/run-evacuation.ts'
@@ -90,6 +91,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
   const { slots, order = 'inventory' } = policyByName(policy)
   const limits = limitsOf(fleet, flags)
+  const world = 'qemu'
   const signal = AbortSignal.timeout(120_000)
 
   const lock = flags.dryRun === true ? undefined : lockSite(fleet.stateDir, siteNamed(fleet, site))
@@ -107,7 +109,8 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
     })
     const broken = checkPlan({ snapshot, ...question }, plan)
     if (broken.length > 0) throw new Error(`the plan breaks rules:\n${broken.map(showBrokenRule).join('\n')}`)
-    const forecast = forecastPlan({ snapshot, ...question, policy, limits }, plan)
+    const correction = learnedBefore(fleet.stateDir, world)
+    const forecast = forecastPlan({ snapshot, ...question, policy, limits, correction }, plan)
     const lines = planLines(plan, snapshot, forecast, wallClock(fleet.clock.now()))
     if (flags.dryRun === true) {
       if (format === 'json') outJson(planWithForecast(plan, forecast))
@@ -129,7 +132,8 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       policy,
       limits,
       plan,
-      world: 'qemu',
+      world,
+      correction,
       seed: 0,
       by: whoami(),
     }

@@ -3,6 +3,7 @@ import type { Command as Program } from 'commander'
 import { planEvacuation } from '../../core/plan/plan-evacuation.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
 import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
+import { learnedBefore } from '../../engine/learned-before.ts'
 import { exitCode } from '../exit.ts'
 import { questionOf, snapshotOf, withFleet } from '../fleet.ts'
 import { err, formatOf, outJson, outLines } from '../output.ts'
@@ -42,7 +43,8 @@ export function addPlan(program: Program): void {
           bandwidth: fleet.config.policy.bandwidth,
         })
         const limits = { maxParallel: fleet.config.policy.maxParallel, bandwidth: fleet.config.policy.bandwidth }
-        const forecast = forecastPlan({ snapshot, ...question, policy, limits }, plan)
+        const correction = learnedBefore(fleet.stateDir, 'qemu')
+        const forecast = forecastPlan({ snapshot, ...question, policy, limits, correction }, plan)
         if (format === 'json') outJson(planWithForecast(plan, forecast))
         else outLines(planLines(plan, snapshot, forecast, wallClock(fleet.clock.now())))
         return plan.unplaced.some(({ failure }) => failure.code === 'no-target')

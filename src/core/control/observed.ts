@@ -1,5 +1,5 @@
 /** Facts that reach the core, in the past tense. They are what the journal stores, so a change to one needs a version and an upcast. */
-import type { Mark, Spread } from '../forecast/correction.ts'
+import type { Correction, Mark, Spread } from '../forecast/correction.ts'
 import type { Said, SaidOfVm } from '../forecast/said.ts'
 import type { EvacuationId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
@@ -27,6 +27,8 @@ export interface Started {
   readonly limits: Limits
   readonly plan: Plan
   readonly world: 'qemu' | 'libvirt' | 'simulated'
+  /** What earlier runs with this driver taught about forecasts. */
+  readonly correction?: Correction | undefined
   readonly seed: number
   /** Who started it: user, machine, process. For the next one, who is refused. */
   readonly by: string

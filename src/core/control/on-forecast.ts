@@ -1,7 +1,6 @@
 /** What forecasts leave behind: what was said is kept until its end is known, and what came corrects what is said next. */
-import { withRatio } from '../forecast/correction.ts'
 import { lookAtPaths, looksEvery, type Through } from '../forecast/forecasting.ts'
-import { judge } from '../forecast/said.ts'
+import { correctedBy, judge } from '../forecast/said.ts'
 import { between, type Instant } from '../instant.ts'
 import { type Path, wayBetween } from '../inventory/snapshot.ts'
 import { isMoving } from '../migration/migration.ts'
@@ -54,9 +53,7 @@ export function onVmForecastJudged(state: Evacuation, event: Fact<'vm-forecast-j
   const { began, came, said } = event
   if (came === undefined)
     return { ...state, forecasting: { ...forecasting, neverCame: forecasting.neverCame + said.length } }
-  let { correction } = forecasting
-  for (const { mark, at, predicted } of said)
-    if (predicted !== undefined && predicted > 0) correction = withRatio(correction, mark, (came - at) / predicted)
+  const correction = correctedBy(forecasting.correction, event)
   const judged = [...forecasting.judged, ...said.map(each => judge(each, began, came))]
   return { ...state, forecasting: { ...forecasting, correction, judged } }
 }

@@ -52,7 +52,7 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
     planned,
     down: new Map(started.snapshot.unreachable.map(({ host, why }) => [host, why])),
     lost: new Map(),
-    forecasting: nothingLearned,
+    forecasting: { ...nothingLearned, correction: started.correction ?? nothingLearned.correction },
     endedAt: undefined,
   }
 }

@@ -1,5 +1,5 @@
 /** What was forecast, and what came: kept until the end is known, then judged. Times are milliseconds since the alarm. */
-import type { Mark, Spread } from './correction.ts'
+import { type Correction, type Mark, type Spread, withRatio } from './correction.ts'
 
 /** One forecast of an end. */
 export interface Said {
@@ -31,3 +31,15 @@ export const judge = ({ mark, end }: Said, began: number, came: number): Judged 
   error: end === undefined ? undefined : Math.abs(end.p50 - came) / Math.max(1, came - began),
   withinP90: end !== undefined && came <= end.p90,
 })
+
+/** What one VM teaches: of each of its forecasts, what was left in truth over what had been predicted. Nothing, when its end never came. */
+export function correctedBy(
+  before: Correction,
+  { came, said }: { readonly came: number | undefined; readonly said: readonly SaidOfVm[] },
+): Correction {
+  if (came === undefined) return before
+  let correction = before
+  for (const { mark, at, predicted } of said)
+    if (predicted !== undefined && predicted > 0) correction = withRatio(correction, mark, (came - at) / predicted)
+  return correction
+}

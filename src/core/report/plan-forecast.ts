@@ -1,7 +1,7 @@
 /** A plan with what is forecast of it: when each leaves and is home, over what, why in this place; who fits until the deadline; the limits. */
 import type { Limits } from '../control/observed.ts'
 import { showCrossing } from '../control/water-filling.ts'
-import { type Spread, uncorrected } from '../forecast/correction.ts'
+import { type Correction, type Spread, uncorrected } from '../forecast/correction.ts'
 import { deadlineOf } from '../forecast/deadline.ts'
 import { errandAhead, habitsOf, Roads, statedCapacity } from '../forecast/errand.ts'
 import { lookAhead } from '../forecast/outlook.ts'
@@ -44,20 +44,20 @@ export interface PlanQuestion extends Pick<BoundsQuestion, 'endangered' | 'targe
   readonly snapshot: Snapshot
   readonly policy: string
   readonly limits: Limits
+  /** What earlier runs taught. @default nothing */
+  readonly correction?: Correction | undefined
 }
 
 /** @throws UnknownPolicy */
 export function forecastPlan(question: PlanQuestion, plan: Plan): PlanForecast {
-  const { snapshot, endangered, limits } = question
+  const { snapshot, endangered, limits, correction = uncorrected } = question
   const policy = policyByName(question.policy)
   const habits = habitsOf(policy, limits.maxParallel)
   const roads = new Roads(snapshot, statedCapacity, limits.bandwidth)
   const vms = new Map(snapshot.vms.map(vm => [vm.id, vm]))
   const errands = plan.moves.flatMap(({ vm: id, source, target }) => {
     const vm = vms.get(id)
-    return vm === undefined
-      ? []
-      : [errandAhead({ vm, road: roads.between(source, target), habits, correction: uncorrected })]
+    return vm === undefined ? [] : [errandAhead({ vm, road: roads.between(source, target), habits, correction })]
   })
   const outlooks = lookAhead(errands, habits)
   const reason = reasonsFor(errands, vms, policy.order ?? 'inventory')
