@@ -1,14 +1,12 @@
 /** What an operator sees while an evacuation runs: one repainted frame on a terminal, one line a fact elsewhere, one JSON object a row with ndjson. */
 import { createLogUpdate } from 'log-update'
 import type { Evacuation } from '../core/control/evacuation.ts'
-import { type Prognosis, prognosisOf } from '../core/control/prognosis.ts'
 import type { Instant } from '../core/instant.ts'
-import { standingOf } from '../core/report/standing.ts'
 import { decisionOf, sentenceOf } from '../core/report/sentence.ts'
 import { showTime } from '../core/units.ts'
 import { between } from '../core/instant.ts'
 import type { Entry } from '../journal/journal.ts'
-import { clockOf } from './render/clock.ts'
+import { LookingAhead } from './looking-ahead.ts'
 import { frame } from './render/frame.ts'
 
 export interface LiveView {
@@ -70,45 +68,16 @@ function framedView({ stream, now }: ViewOptions): LiveView {
 
 function lineView({ stream, now }: ViewOptions): LiveView {
   const lookingAhead = new LookingAhead()
-  let said = ''
   return {
     show: (entries, state) => {
       for (const line of entries.flatMap(entry => linesOf(entry, state))) stream.write(`${line}\n`)
-      if (state.endedAt !== undefined) return
       const at = now()
-      const prognosis = lookingAhead.from(state, at)
-      const key = changes(prognosis)
-      if (key === said) return
-      said = key
-      for (const line of standingLinesAt(state, at, prognosis)) stream.write(`${line}\n`)
+      const news = lookingAhead.news(state, at)
+      if (news !== undefined) stream.write(`${stampOf(state, at)}  = ${news}\n`)
     },
     note: text => void stream.write(`${text}\n`),
     end: () => undefined,
   }
-}
-
-/** Looks ahead at most once a second: with thousands of VMs that is work. */
-class LookingAhead {
-  #last: { readonly at: Instant; readonly prognosis: Prognosis; readonly ended: boolean } | undefined
-
-  from(state: Evacuation, at: Instant): Prognosis {
-    const ended = state.endedAt !== undefined
-    if (this.#last === undefined || at - this.#last.at >= 1_000 || ended !== this.#last.ended)
-      this.#last = { at, prognosis: prognosisOf(state, at), ended }
-    return this.#last.prognosis
-  }
-}
-
-/** Changes when the verdict does, or who fits; without a deadline, never. */
-const changes = ({ triage }: Prognosis): string =>
-  triage === undefined ? '' : [triage.verdict, ...triage.late, '|', ...triage.atRisk].map(nameOf).join(' ')
-const nameOf = (each: string | undefined | { readonly vm: string }): string =>
-  each === undefined || typeof each === 'string' ? (each ?? '') : each.vm
-
-function standingLinesAt(state: Evacuation, at: Instant, prognosis: Prognosis): readonly string[] {
-  const standing = standingOf(prognosis, between(state.startedAt, at), clockOf(state))
-  if (standing?.verdict === undefined) return []
-  return [`${stampOf(state, at)}  = ${standing.verdict}: ${standing.reasons.join('; ')}`]
 }
 
 const stampOf = (state: Evacuation, at: Instant): string => `+${showTime(between(state.startedAt, at))}`.padStart(12)

@@ -12,6 +12,7 @@ import type { Plan } from '../../core/plan/plan.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
 import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { reportOf } from '../../core/report/report.ts'
+import { showTriage } from '../../core/report/triage-sentence.ts'
 import type { BytesPerSecond } from '../../core/units.ts'
 import { learnedBefore } from '../../engine/learned-before.ts'
 import { serveOrders } from '../../engine/control-socket.ts'
@@ -123,6 +124,11 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       if (format === 'text') out(`No VM runs in ${site}: nothing to do.`)
     }
     await confirm(flags, lines, site)
+    // Who confirmed has read it in the plan.
+    if (flags.yes === true && forecast.triage !== undefined)
+      err(
+        `${forecast.triage.verdict ?? 'nobody to move'}: ${showTriage(forecast.triage, wallClock(fleet.clock.now()))}`,
+      )
     const id = newEvacuation(fleet.stateDir, question.endangered, fleet.clock.now())
     const started: Started = {
       kind: 'evacuation-started',
