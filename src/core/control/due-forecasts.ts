@@ -10,10 +10,10 @@ import type { Instant } from '../instant.ts'
 import { bytesToMove } from '../inventory/vm.ts'
 import type { Migration } from '../migration/migration.ts'
 import type { Command } from './command.ts'
-import { type Evacuation, vmOf } from './evacuation.ts'
+import { type Evacuation, vmOf, withMigration } from './evacuation.ts'
 import type { Observed } from './observed.ts'
 import { isForecast } from './on-forecast.ts'
-import { type Flowing, outlookOf, underWay } from './outlook-of-evacuation.ts'
+import { type Flowing, markOf, outlookOf, underWay } from './outlook-of-evacuation.ts'
 import { whyNoEnd } from './why-no-end.ts'
 
 export interface Stepped {
@@ -76,9 +76,12 @@ function underway(state: Evacuation, event: Observed, now: Instant): readonly Ob
   const last = m.said.at(-1)?.mark
   // Found in the middle of its way by a controller that was restarted: nothing was said, and nothing is compared.
   if (last === undefined || last === marks.at(-1)) return []
-  const { mark } = underWay(state, m, now)
+  const mark = markOf(state, m, now)
   if (mark <= last) return []
-  return [vmForecast(state, m, mark, outlookOf(state, now, 'flowing').get(m.vm), now)]
+  // Corrected by what forecasts at this mark were off by, not at the last one.
+  const said = [...m.said, { mark, at: 0, end: undefined, predicted: undefined }]
+  const there = withMigration(state, { ...m, said })
+  return [vmForecast(state, m, mark, outlookOf(there, now, 'flowing').get(m.vm), now)]
 }
 
 /** An attempt has ended: its VM is home, or is back in the queue. */

@@ -4,7 +4,7 @@ import { between, type Instant } from '../instant.ts'
 import { bytesToMove, type DirtyModel } from '../inventory/vm.ts'
 import type { Migration, PostCopy, PreCopy, Switchover } from '../migration/migration.ts'
 import { passedOver } from '../forecast/dirty-model.ts'
-import { markPassed } from '../forecast/correction.ts'
+import { type Mark, markPassed } from '../forecast/correction.ts'
 import {
   errandAhead,
   errandUnderWay,
@@ -69,7 +69,7 @@ function inTurn({ migrations }: Evacuation): readonly Flowing[] {
 
 const order = (a: number, b: number): number => (a === b ? 0 : a - b)
 
-/** Where a VM stands, and how it writes. */
+/** Where a VM stands, and how it writes; its mark is the last that something was said at. */
 export function underWay(state: Evacuation, m: Flowing, now: Instant): UnderWay {
   const { progress, learner } = m
   const vm = vmOf(state, m.vm)
@@ -85,8 +85,15 @@ export function underWay(state: Evacuation, m: Flowing, now: Instant): UnderWay 
   const remaining = progress.round === 1 ? leftOfFirst(progress, needed - passed) : progress.remaining
   const all = Math.max(needed, progress.round === 1 ? passed + remaining : 0)
   const pass = { remaining, since: between(learner.since, now), all }
-  const place = { pass, dirty, wire, rate: progress.rate, lastPass }
-  return { ...place, mark: markPassed(doneShare(place, progress.sent, vm.policy.maxDowntime)) }
+  return { pass, dirty, wire, rate: progress.rate, mark: m.said.at(-1)?.mark ?? 0, lastPass }
+}
+
+/** The mark it has passed by now, said or not. */
+export function markOf(state: Evacuation, m: Flowing, now: Instant): Mark {
+  const under = underWay(state, m, now)
+  return m.progress === undefined
+    ? 0
+    : markPassed(doneShare(under, m.progress.sent, vmOf(state, m.vm).policy.maxDowntime))
 }
 
 /** Before a pass was seen from its beginning to its end: all that the hypervisor counts is taken for cold. */
@@ -103,7 +110,7 @@ function leftOfFirst(progress: NonNullable<Flowing['progress']>, byInventory: nu
 
 /** Of all bytes that it is expected to send, those that have been sent. */
 function doneShare(
-  { pass, dirty, wire, rate, lastPass }: Omit<UnderWay, 'mark'>,
+  { pass, dirty, wire, rate, lastPass }: UnderWay,
   sent: number,
   maxDowntime: Parameters<typeof preCopyRemaining>[3],
 ): number {
