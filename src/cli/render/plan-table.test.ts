@@ -34,9 +34,9 @@ test('a plan reads like this', () => {
   assert.deepEqual(linesFor(aSnapshot({ vms: [first, rock] })), [
     'Plan by policy sequential: 1 VMs to move, 1 stay',
     '',
-    '#  VM    from → to    memory  to send  starts after  home after',
-    '1  vm-1  a-1 → b-1  1.00 GiB  100 MiB       at once    9 – 11 s',
-    '  all over the path a – b, 100 Mbit/s each',
+    '#  VM    from → to  to send  starts after  home after',
+    '1  vm-1  a-1 → b-1  100 MiB       at once    9 – 11 s',
+    '  all over a – b, 100 Mbit/s',
     '  in this order: as listed',
     '  vm-2 stays: may-not-move: its policy says stay',
     '',
@@ -80,8 +80,9 @@ test('what differs from VM to VM has a column: over what, and why in this order'
     ],
   })
   const lines = linesFor(two, { policy: 'finish-first', order: 'value-per-time', targets: [siteId('b'), siteId('c')] })
-  assert.match(lines[3] ?? '', /^1 {2}vm-1 .* path a – b, 100 Mbit\/s +value 5 in 16\.9 s alone: 0\.30 a second$/)
-  assert.match(lines[4] ?? '', /^2 {2}vm-2 .* path a – c, 50\.0 Mbit\/s +value 1 in 16\.9 s alone: 0\.059 a second$/)
+  assert.match(lines[3] ?? '', /^1 {2}vm-1 .* a – b, 100 Mbit\/s +value 5 in 16\.9 s: 0\.30\/s$/)
+  assert.match(lines[4] ?? '', /^2 {2}vm-2 .* a – c, 50\.0 Mbit\/s +value 1 in 16\.9 s: 0\.059\/s$/)
+  assert.equal(lines[5], '  in this order: most value for each second first')
 })
 
 test('with a deadline it says before the start who fits, who does not, and because of what', () => {

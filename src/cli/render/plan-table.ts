@@ -24,7 +24,7 @@ export function planLines(plan: Plan, snapshot: Snapshot, forecast: PlanForecast
 }
 
 /** What is the same for all is said once, below. */
-function moveLines(plan: Plan, snapshot: Snapshot, { moves }: PlanForecast): readonly string[] {
+function moveLines(plan: Plan, snapshot: Snapshot, { moves, order }: PlanForecast): readonly string[] {
   const vms = new Map(snapshot.vms.map(vm => [vm.id, vm]))
   const forecasts = new Map(moves.map(move => [move.vm, move]))
   const right = 'right' as const
@@ -34,7 +34,6 @@ function moveLines(plan: Plan, snapshot: Snapshot, { moves }: PlanForecast): rea
     { title: '#', align: right },
     { title: 'VM' },
     { title: 'from → to' },
-    { title: 'memory', align: right },
     { title: 'to send', align: right },
     { title: 'starts after', align: right },
     { title: 'home after', align: right },
@@ -48,7 +47,6 @@ function moveLines(plan: Plan, snapshot: Snapshot, { moves }: PlanForecast): rea
       String(at + 1),
       move.vm,
       `${move.source} → ${move.target}`,
-      vm === undefined ? '' : showBytes(vm.memory),
       vm === undefined ? '' : showBytes(bytesToMove(vm)),
       found?.over === undefined ? '–' : found.start.p90 === 0 ? 'at once' : shortSpan(found.start),
       found?.end === undefined ? '–' : shortSpan(found.end),
@@ -60,13 +58,13 @@ function moveLines(plan: Plan, snapshot: Snapshot, { moves }: PlanForecast): rea
   const [why] = whys
   return [
     ...table(columns, rows),
-    ...(overs.size === 1 && over !== undefined && over !== '' ? [paint.dim(`  all over the ${over} each`)] : []),
-    ...(whys.size === 1 && why !== undefined ? [paint.dim(`  in this order: ${why}`)] : []),
+    ...(overs.size === 1 && over !== undefined && over !== '' ? [paint.dim(`  all over ${over}`)] : []),
+    paint.dim(`  in this order: ${order}${whys.size === 1 && why !== undefined && why !== '' ? `; all ${why}` : ''}`),
   ]
 }
 
 const overOf = ({ over, rate }: MoveForecast): string =>
-  over === undefined ? '' : `${over}, ${rate === undefined ? '–' : showRate(rate)}`
+  over === undefined ? '' : `${over.replace(/^path /, '')}, ${rate === undefined ? '–' : showRate(rate)}`
 
 function endLines({ moves, end, bounds }: PlanForecast): readonly string[] {
   if (moves.length === 0) return []

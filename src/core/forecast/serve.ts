@@ -77,7 +77,7 @@ const far = 300_000
 const horizon = 30 * 86_400_000
 
 interface Served extends Waiting {
-  readonly begins: number
+  readonly begins: Spread
   readonly after: VmId | undefined
   /** When so much was given to each since the beginning, it is home. */
   readonly until: number
@@ -88,11 +88,12 @@ export function serve({ members, capacity, most, slots, coming }: Line): readonl
   const part = (flowing: number): number => Math.min(most, capacity / Math.max(1, flowing))
   const flowing: Served[] = []
   let [now, given, variance] = [0, 0, 0]
-  let before: VmId | undefined
+  let before: Outlook | undefined
 
   const enter = (waiting: Waiting): void => {
-    const begins = waiting.errand.flows ? 0 : now
-    const served = { ...waiting, begins, after: before, until: given + workOf(waiting, slots, part) }
+    // It begins when the one before it ends, as surely or unsurely as that.
+    const begins = waiting.errand.flows || before === undefined ? atOnce : (before.end ?? never)
+    const served = { ...waiting, begins, after: before?.vm, until: given + workOf(waiting, slots, part) }
     if (Number.isFinite(served.until)) flowing.splice(placeOf(flowing, served.until), 0, served)
     else outlooks.push(withoutEnd(served, part(slots)))
   }
@@ -106,10 +107,13 @@ export function serve({ members, capacity, most, slots, coming }: Line): readonl
     now += took
     given = ended.until
     variance += took ** 2
-    outlooks.push(now <= horizon ? withEnd(ended, part(slots), now, variance) : withoutEnd(ended, part(slots)))
-    before = ended.errand.vm
+    before = now <= horizon ? withEnd(ended, part(slots), now, variance) : withoutEnd(ended, part(slots))
+    outlooks.push(before)
   }
 }
+
+const atOnce: Spread = { p50: 0, p90: 0 }
+const never: Spread = { p50: horizon, p90: horizon }
 
 const placeOfWaiting = ({ errand, over, carries, unit, after }: Served, part: number) => ({
   vm: errand.vm,
@@ -124,16 +128,19 @@ function withEnd(served: Served, part: number, end: number, variance: number): O
   const { errand, begins } = served
   return {
     ...placeOfWaiting(served, part),
-    start: { p50: begins, p90: lateBy(errand.factors, begins, variance) },
+    start: begins,
     end: { p50: end, p90: lateBy(errand.factors, end, variance) },
     predicted: end / errand.factors.p50,
   }
 }
 
 function withoutEnd(served: Served, part: number): Outlook {
-  const begins = Math.min(horizon, served.begins)
-  const start = { p50: begins, p90: begins }
-  return { ...placeOfWaiting(served, part), start, end: undefined, predicted: Number.POSITIVE_INFINITY }
+  return {
+    ...placeOfWaiting(served, part),
+    start: served.begins,
+    end: undefined,
+    predicted: Number.POSITIVE_INFINITY,
+  }
 }
 
 /** @param variance of the single times up to then, were each off by all of itself */

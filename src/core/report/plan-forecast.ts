@@ -13,7 +13,7 @@ import type { Vm } from '../inventory/vm.ts'
 import { showFailure } from '../migration/failure.ts'
 import type { Plan } from '../plan/plan.ts'
 import { policyByName } from '../policy/policy-by-name.ts'
-import { showRate, showTime } from '../units.ts'
+import { showBytes, showRate, showTime } from '../units.ts'
 import { type Bounds, type BoundsQuestion, planBounds } from './bounds.ts'
 
 export interface MoveForecast {
@@ -26,11 +26,13 @@ export interface MoveForecast {
   readonly over: string | undefined
   /** What it will get of it. @unit bytes per second */
   readonly rate: number | undefined
-  /** Why in this place. */
+  /** What {@link PlanForecast.order} goes by. */
   readonly why: string
 }
 
 export interface PlanForecast {
+  /** The rule of the order: `quickest first`. */
+  readonly order: string
   /** As the plan has them. */
   readonly moves: readonly MoveForecast[]
   /** Of the last; undefined when it cannot be said. */
@@ -60,7 +62,7 @@ export function forecastPlan(question: PlanQuestion, plan: Plan): PlanForecast {
     return vm === undefined ? [] : [errandAhead({ vm, road: roads.between(source, target), habits, correction })]
   })
   const outlooks = lookAhead(errands, habits)
-  const reason = reasonsFor(errands, vms, policy.order ?? 'inventory')
+  const { rule, reason } = reasonsFor(errands, vms, policy.order ?? 'inventory')
   const moves = errands.map((errand): MoveForecast => {
     const { start, end, rate, over } = outlooks.get(errand.vm) ?? unknownWay
     const known = Number.isFinite(rate)
@@ -77,6 +79,7 @@ export function forecastPlan(question: PlanQuestion, plan: Plan): PlanForecast {
   const staying = plan.unplaced.map(({ vm, failure }) => ({ vm, why: showFailure(failure) }))
   const arrivals = moves.map((move): Arrival => arrivalOf(move, outlooks.get(move.vm), vms.get(move.vm)))
   return {
+    order: rule,
     moves,
     end: lastOf(moves),
     triage: deadline === undefined ? undefined : triage({ deadline, now: 0, home: 0, arrivals, staying }),
@@ -119,19 +122,21 @@ function reasonsFor(
   errands: readonly Errand[],
   vms: ReadonlyMap<VmId, Vm>,
   order: 'inventory' | 'value-per-time',
-): (errand: Errand) => string {
-  const values = new Set(errands.map(({ vm }) => vms.get(vm)?.value ?? 1))
-  return errand => {
-    if (order === 'inventory') return 'as listed'
-    const vm = vms.get(errand.vm)
-    const best = errand.crosses.reduce((least, { capacity }) => Math.min(least, capacity), errand.most)
-    if (!Number.isFinite(best)) return 'fewest bytes first'
-    const alone = errand.lasts(best)
-    if (!Number.isFinite(alone)) return `last: does not end at ${showRate(best)}${writesOf(vm)}`
-    const takes = `${showTime(alone)} alone`
-    if (values.size === 1) return `${takes}: quickest first`
-    const value = vm?.value ?? 1
-    return `value ${value} in ${takes}: ${((value / Math.max(1, alone)) * 1000).toPrecision(2)} a second`
+): { readonly rule: string; readonly reason: (errand: Errand) => string } {
+  if (order === 'inventory') return { rule: 'as listed', reason: () => '' }
+  const alike = new Set(errands.map(({ vm }) => vms.get(vm)?.value ?? 1)).size <= 1
+  return {
+    rule: alike ? 'quickest first' : 'most value for each second first',
+    reason: errand => {
+      const vm = vms.get(errand.vm)
+      const best = errand.crosses.reduce((least, { capacity }) => Math.min(least, capacity), errand.most)
+      const value = vm?.value ?? 1
+      if (!Number.isFinite(best)) return `${alike ? '' : `value ${value}, `}${showBytes(errand.load)}`
+      const alone = errand.lasts(best)
+      if (!Number.isFinite(alone)) return `does not end at ${showRate(best)}${writesOf(vm)}`
+      if (alike) return `${showTime(alone)} alone`
+      return `value ${value} in ${showTime(alone)}: ${((value / Math.max(1, alone)) * 1000).toPrecision(2)}/s`
+    },
   }
 }
 
@@ -141,7 +146,7 @@ const writesOf = (vm: Vm | undefined): string =>
     : `, it writes ${showRate(vm.dirty.cold + vm.dirty.hot / Math.max(0.001, vm.dirty.period / 1000))}`
 
 /** For programs: the plan as it is, and beside each move what is forecast of it. Times are milliseconds since the alarm. */
-export function planWithForecast(plan: Plan, { moves, end, triage: fits, bounds }: PlanForecast) {
+export function planWithForecast(plan: Plan, { order, moves, end, triage: fits, bounds }: PlanForecast) {
   const known = new Map(moves.map(move => [move.vm, move]))
   return {
     ...plan,
@@ -156,11 +161,12 @@ export function planWithForecast(plan: Plan, { moves, end, triage: fits, bounds 
           end: found.end === undefined ? null : wholeMs(found.end),
           over: over ?? null,
           rate: rate === undefined ? null : Math.round(rate),
-          why,
+          why: why === '' ? order : why,
         },
       }
     }),
     forecast: {
+      order,
       end: end === undefined ? null : wholeMs(end),
       verdict: fits?.verdict ?? null,
       deadlineMs: fits?.deadline.at ?? null,
