@@ -1,13 +1,14 @@
 /** `lifeboat status|watch|report|explain`: everything that only reads a journal. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command as Program } from 'commander'
+import { prognosisOf } from '../../core/control/prognosis.ts'
 import { concerns } from '../../core/control/step.ts'
 import { between, instant, type Instant } from '../../core/instant.ts'
 import { vmId } from '../../core/ids.ts'
-import { isInFlight } from '../../core/migration/migration.ts'
 import { reasonOf } from '../../core/migration/outcome.ts'
-import { showPresence } from '../../core/migration/presence.ts'
 import { reportOf } from '../../core/report/report.ts'
+import { type StandingFacts, standingFacts } from '../../core/report/standing.ts'
+import { whatNext } from '../../core/report/what-next.ts'
 import { showTime } from '../../core/units.ts'
 import { replay } from '../../journal/replay.ts'
 import { usageError } from '../exit.ts'
@@ -15,6 +16,7 @@ import { findPast, type Past } from '../history.ts'
 import { showKept } from '../kept-xml.ts'
 import { linesOf, liveView } from '../live-view.ts'
 import { formatOf, out, outJson, outLines } from '../output.ts'
+import { clockOf } from '../render/clock.ts'
 import { frame } from '../render/frame.ts'
 import { reportLines } from '../render/report-table.ts'
 
@@ -35,7 +37,12 @@ export function addLook(program: Program): void {
     .action((site: string | undefined, flags: { output?: string }, command: Program) => {
       const past = pastOf(command, site)
       if (formatOf(flags.output, ['text', 'json']) === 'json')
-        outJson({ ...reportOf(past.state), ended: past.state.endedAt !== undefined, intent: past.state.intent })
+        outJson({
+          ...reportOf(past.state),
+          ended: past.state.endedAt !== undefined,
+          intent: past.state.intent,
+          standing: factsFor(past),
+        })
       else
         outLines([
           ...frame(past.state, nowFor(past), { columns: process.stdout.columns ?? 160, rows: 10_000 }),
@@ -94,6 +101,13 @@ const lastFact = (past: Past): Instant => past.rows.at(-1)?.at ?? past.state.sta
 /** An evacuation that nobody drives any more stands still at its last fact. */
 const nowFor = (past: Past): Instant => past.state.endedAt ?? lastFact(past)
 
+/** `null` when it has ended: then the report says how it went. */
+function factsFor({ state, ...past }: Past): StandingFacts | null {
+  if (state.endedAt !== undefined) return null
+  const now = nowFor({ state, ...past })
+  return standingFacts(prognosisOf(state, now), between(state.startedAt, now), clockOf(state))
+}
+
 function standing(past: Past): string {
   if (past.state.endedAt !== undefined) return `ended; journal ${past.file}`
   const ago = Math.max(0, Date.now() - lastFact(past))
@@ -133,43 +147,19 @@ function explain(past: Past, name: string, json: boolean): void {
   const story = past.rows
     .map(row => ({ ...row, commands: row.commands.filter(({ vm }) => vm === id) }))
     .filter(row => concerns(row.event, id) || row.commands.length > 0)
+  const now = nowFor(past)
+  const prognosis = prognosisOf(past.state, now)
   if (json) {
-    outJson({ vm: id, migration: m, story })
+    const standing = standingFacts(prognosis, now - past.state.startedAt, clockOf(past.state))
+    const forecast = standing.vms.find(({ vm }) => vm === id) ?? null
+    outJson({ vm: id, migration: m, story, forecast })
     return
   }
   const lines = story.flatMap(row => {
-    const lines = linesOf(row, past.state)
+    const lines = linesOf(row, past.state, 'story')
     return concerns(row.event, id) ? lines : lines.slice(-row.commands.length)
   })
   out(`${name}: ${m.phase}${reasonOf(m) === undefined ? '' : ` (${reasonOf(m)})`}`)
-  outLines(lines)
-  out(next(past, m))
-}
-
-/** What comes next for it, and what a human can do. */
-function next(past: Past, m: Parameters<typeof reasonOf>[0]): string {
-  if (past.state.endedAt !== undefined && m.phase !== 'uncertain') return `the evacuation has ended`
-  const site = past.state.started.endangered[0]
-  switch (m.phase) {
-    case 'queued':
-      return m.notBefore === undefined
-        ? 'next: it is started when its turn comes'
-        : `next: tried again ${showTime(between(past.state.startedAt, m.notBefore))} after the alarm, at the earliest`
-    case 'uncertain': {
-      const asked =
-        m.whereabouts === undefined
-          ? ''
-          : `\n  source ${m.source}: ${showPresence(m.whereabouts.source)}\n  target ${m.target}: ${showPresence(m.whereabouts.target)}`
-      return `next: both sides are asked again${asked}\nif you know where it runs: lifeboat resolve ${m.vm} --runs-at source|target --site ${site}`
-    }
-    case 'landed':
-      return m.sourceEnded ? 'safe' : `safe; its stopped copy at ${m.source} is still to be ended`
-    case 'given-up':
-      return 'it stays; nothing more is tried in this evacuation'
-    case 'preparing':
-    case 'pre-copy':
-    case 'switchover':
-    case 'post-copy':
-      return isInFlight(m) ? `next: it is followed to ${m.target}` : ''
-  }
+  if (lines.length > 0) outLines(lines)
+  outLines(whatNext(past.state, m, prognosis, now, clockOf(past.state)))
 }

@@ -1,4 +1,5 @@
 /** The state of one evacuation: a fold over its journal. Read-only; `step` makes the next one. */
+import type { Forecasting } from '../forecast/forecasting.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
@@ -35,6 +36,7 @@ export interface Evacuation {
   readonly inDanger: ReadonlyMap<SiteId, Instant>
   /** Sites without power, and what is known of it. */
   readonly lost: ReadonlyMap<SiteId, string>
+  readonly forecasting: Forecasting
   readonly endedAt: Instant | undefined
 }
 
