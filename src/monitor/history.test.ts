@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
+import { siteId } from '../core/ids.ts'
 import { instant } from '../core/instant.ts'
+import type { LinkState } from '../core/network/link-state.ts'
+import { bytesPerSecond } from '../core/units.ts'
 import { type HistoryPoint, HistoryUnusable, openHistory } from './history.ts'
 import { HistoryRecorder } from './history-recorder.ts'
 
@@ -17,7 +20,7 @@ after(() => rmSync(dir, { recursive: true, force: true }))
 let files = 0
 const newFile = (): string => join(dir, `h${(files += 1)}`, 'network.db')
 
-const path = { from: 'a', to: 'b' }
+const path = { from: siteId('a'), to: siteId('b') }
 const noon = Date.UTC(2026, 0, 5, 12)
 const at = (seconds: number) => instant(noon + seconds * 1000)
 const point = (change: Partial<HistoryPoint>): HistoryPoint => ({
@@ -124,6 +127,55 @@ describe('the history of a path', () => {
     one.close()
     two.close()
   })
+})
+
+test('what a probe found is kept at once, and not again as something new', () => {
+  const file = newFile()
+  const recorder = new HistoryRecorder(file, message => assert.fail(message))
+  const unknown = { why: 'no' }
+  const state = (measured: LinkState['measured']): LinkState => ({
+    link: {
+      name: 'a → b',
+      path: {
+        ...path,
+        capacity: undefined,
+        rtt: undefined,
+        loss: undefined,
+        perFlow: undefined,
+        background: undefined,
+      },
+      sources: [],
+      targets: [],
+    },
+    inUse: bytesPerSecond(5),
+    byUs: unknown,
+    byOthers: unknown,
+    flows: 0,
+    rtt: unknown,
+    minRtt: unknown,
+    queueingDelay: unknown,
+    loss: unknown,
+    bestFlow: unknown,
+    measured,
+    trend: [],
+    lastProbe: undefined,
+    remarks: [],
+  })
+  const probed = state({ rate: bytesPerSecond(70), bound: 'full', at: at(0), how: 'probe' })
+  recorder.record(() => [state(unknown)], at(0))
+  recorder.record(() => assert.fail('once a second'), at(0.4))
+  recorder.recordNow([probed], at(0.5))
+  for (let second = 1; second < 300; second += 1) recorder.record(() => [probed], at(second))
+  const prior = recorder.priorOf(path, at(300))
+  assert.deepEqual([prior?.capacity?.rate, prior?.perFlow], [70, 70])
+  recorder.close()
+  const db = new DatabaseSync(file, { readOnly: true })
+  const rows = db.prepare('SELECT at, in_use, full_rate FROM points WHERE span = 1 AND full_rate IS NOT NULL').all()
+  db.close()
+  assert.deepEqual(
+    rows.map(row => [row['at'], row['in_use'], row['full_rate']]),
+    [[noon / 1000, 5, 70]],
+  )
 })
 
 describe('a file that cannot be used', () => {

@@ -91,7 +91,7 @@ const joined: Readonly<Record<Metric, string>> = {
 }
 
 export interface History {
-  /** One row a path, for this second; of one that is there, what is known now takes the place of what was. @throws HistoryUnusable */
+  /** One row a path, for this second; of one that is there, what is known now takes the place of what was; none of which nothing is known. @throws HistoryUnusable */
   record(points: readonly HistoryPoint[], now: Instant): void
   /** Undefined when nothing was ever recorded of it. @throws HistoryUnusable */
   priorOf(path: { readonly from: string; readonly to: string }, now: Instant): Prior | undefined
@@ -169,7 +169,10 @@ class SqliteHistory implements History {
         `INSERT INTO points (path, span, at, n, ${columns.join(', ')}) VALUES (?, 1, ?, 1, ${columns.map(() => '?').join(', ')})
          ON CONFLICT DO UPDATE SET ${columns.map(name => `${name} = coalesce(excluded.${name}, ${name})`).join(', ')}`,
       )
-      for (const point of points) insert.run(point.path, at, ...valuesOf(point))
+      for (const point of points) {
+        const values = valuesOf(point)
+        if (values.some(value => value !== null)) insert.run(point.path, at, ...values)
+      }
     })
     if (this.#thinned !== Math.floor(at / minute)) this.thin(now)
   }

@@ -7,7 +7,7 @@
  */
 import type { HostId } from '../core/ids.ts'
 import type { Instant } from '../core/instant.ts'
-import { judgeProbe, type ProbeLimits, type ProbeSample, type ProbeVerdict } from '../core/network/probe-judge.ts'
+import { judgeProbe, type ProbeLimits, type ProbeSample } from '../core/network/probe-judge.ts'
 import { isKnown, type NotKnown, type ThroughputReading } from '../core/network/reading.ts'
 import { type Bytes, bytes, type Milliseconds, ms } from '../core/units.ts'
 import type { Remote, RemoteProcess } from '../remote/remote.ts'
@@ -58,8 +58,8 @@ const looksWithin = ms(3_000)
 /** Beyond its time, both ends are ended by their hosts. @unit ms */
 const grace = 5_000
 const portsTried = 4
-/** A listener that cannot listen says so within this. @unit ms */
-const refusesWithin = 400
+/** Most tools listen by then, or have said why not. */
+const listensWithin = ms(300)
 
 /** @throws ProbeImpossible, HostUnreachable, or the signal's reason */
 export async function probeThroughput(options: ProbeOptions, signal: AbortSignal): Promise<ThroughputReading> {
@@ -71,33 +71,52 @@ export async function probeThroughput(options: ProbeOptions, signal: AbortSignal
     signal,
     inner => Promise.all([toolsOf(from, inner), toolsOf(to, inner)]),
   )
-  const [canSend] = senders.filter(tool => sending.has(tool))
-  if (canSend === undefined)
+  const canSend = senders.filter(tool => sending.has(tool))
+  if (canSend.length === 0)
     throw new ProbeImpossible(`${from.host} has nothing to send bytes with: install one of ${needToSend}`)
   const canListen = listeners.filter(tool => listening.has(tool))
   if (canListen.length === 0)
     throw new ProbeImpossible(`${to.host} has nothing to take bytes with: install one of ${needToListen}`)
-  const seconds = Math.ceil((Number(most.time) + connectsWithin + grace) / 1000)
   const session = new HostSession({ remote: from.remote, clock, prelude: watchPrelude })
-  const opened: RemoteProcess[] = []
+  const opened: Opened[] = []
+  const probe: Probe = { options, session, opened, seconds: Math.ceil((most.time + connectsWithin + grace) / 1000) }
   try {
-    const { port, listener } = await listen(options, canListen, seconds, signal)
-    opened.push(listener)
-    const begun = clock.now()
-    const sender = await startSender(
-      options,
-      senders.filter(tool => sending.has(tool)),
-      port,
-      seconds,
-      opened,
-      session,
-      signal,
-    )
-    return await watch(options, { session, port, sender, begun }, signal)
+    return await watch(probe, await connect(probe, canListen, canSend, signal), signal)
   } finally {
-    for (const each of opened) each.kill()
+    for (const { process } of opened) process.kill()
     session.close()
   }
+}
+
+interface Probe {
+  readonly options: ProbeOptions
+  readonly session: HostSession
+  /** Everything started, to be ended in any case. */
+  readonly opened: Opened[]
+  /** After which hosts end both sides by themselves. */
+  readonly seconds: number
+}
+
+/** A process of one of the ends, and how it ended. */
+interface Opened {
+  readonly process: RemoteProcess
+  readonly started: Instant
+  end: { readonly code: number; readonly said: string; readonly at: Instant } | undefined
+}
+
+async function open(
+  { options: { clock }, opened }: Probe,
+  remote: Remote,
+  argv: readonly string[],
+  signal: AbortSignal,
+): Promise<Opened> {
+  const process = await remote.start(argv, signal)
+  const one: Opened = { process, started: clock.now(), end: undefined }
+  opened.push(one)
+  void process.ended.then(({ code, complaint }) => {
+    one.end = { code, said: lastLine(complaint) || `ended with ${code}`, at: clock.now() }
+  })
+  return one
 }
 
 async function toolsOf({ remote }: ProbeEnd, signal: AbortSignal): Promise<ReadonlySet<string>> {
@@ -105,154 +124,141 @@ async function toolsOf({ remote }: ProbeEnd, signal: AbortSignal): Promise<Reado
   return new Set(stdout.split('\n').map(line => line.trim()))
 }
 
-/** The first tool and port, from the top of the range of migrations, where something listens. QEMU begins at its bottom. */
-async function listen(
-  { to, clock }: ProbeOptions,
-  tools: readonly Listener[],
-  seconds: number,
+interface Connected {
+  readonly port: number
+  readonly sender: Opened
+  /** Undefined when all was sent before anybody looked. */
+  readonly first: ProbeSample | undefined
+}
+
+/** The first tool and port, from the top of the range of migrations, where bytes arrive. QEMU begins at its bottom. */
+async function connect(
+  probe: Probe,
+  canListen: readonly Listener[],
+  canSend: readonly Sender[],
   signal: AbortSignal,
-): Promise<{ readonly port: number; readonly listener: RemoteProcess }> {
+): Promise<Connected> {
+  const { to } = probe.options
   const refusals: string[] = []
-  for (const tool of tools) {
+  for (const tool of canListen) {
     for (let n = 0; n < portsTried; n += 1) {
       const port = migrationPorts.last - n
-      const listener = await to.remote.start(listenCommand(tool, { address: to.address, port, seconds }), signal)
-      const ended = await firstOf(clock, refusesWithin, listener.ended, signal, listener)
-      if (ended === undefined) return { port, listener }
-      refusals.push(`${tool} on port ${port}: ${lastLine(ended.complaint) || `ended with ${ended.code}`}`)
+      const listener = await open(
+        probe,
+        to.remote,
+        listenCommand(tool, { address: to.address, port, seconds: probe.seconds }),
+        signal,
+      )
+      const connected = await send(probe, canSend, listener, port, signal)
+      if (connected !== undefined) return connected
+      const said = listener.end?.said ?? ''
+      refusals.push(`${tool} on port ${port}: ${said}`)
       // Anything but a port that is taken will be the same on the next.
-      if (!/in use/i.test(ended.complaint)) break
+      if (!/in use/i.test(said)) break
     }
   }
   throw new ProbeImpossible(`nothing can listen on ${to.host} at ${to.address}: ${refusals.join('; ')}`)
 }
 
-/** Undefined when nothing came within `span`. */
-async function firstOf<T>(
-  clock: Clock,
-  span: number,
-  event: Promise<T>,
-  signal: AbortSignal,
-  process: RemoteProcess,
-): Promise<T | undefined> {
-  const timer = new AbortController()
-  try {
-    return await Promise.race([
-      event,
-      clock.sleep(ms(span), AbortSignal.any([signal, timer.signal])).then(() => undefined),
-    ])
-  } catch (error) {
-    process.kill()
-    throw error
-  } finally {
-    timer.abort()
-  }
-}
-
-interface Sending {
-  readonly process: RemoteProcess
-  /** All was sent before anybody looked: the path is fast, or the bytes were few. @unit ms */
-  readonly sentWithin: number | undefined
-}
-
-/** A slow interpreter may not listen yet when the first sender comes; one without its program ends at once. Tried again until the time is up. */
-async function startSender(
-  { from, to, clock, most }: ProbeOptions,
+/**
+ * A slow interpreter may not listen yet when the first sender comes, and a tool may be a name with nothing behind it: tried again, with
+ * the next tool, until the time is up.
+ * @returns undefined when the listener gave up
+ */
+async function send(
+  probe: Probe,
   tools: readonly Sender[],
+  listener: Opened,
   port: number,
-  seconds: number,
-  opened: RemoteProcess[],
-  session: HostSession,
   signal: AbortSignal,
-): Promise<Sending> {
+): Promise<Connected | undefined> {
+  const { from, to, clock, most } = probe.options
   const until = clock.now() + connectsWithin
+  const refused = (): boolean => listener.end !== undefined && listener.end.code !== 0
   let said = ''
+  await clock.sleep(listensWithin, signal)
   for (let turn = 0; clock.now() < until; turn += 1) {
     const tool = tools[turn % tools.length]
-    if (tool === undefined) break
-    const process = await from.remote.start(
-      sendCommand(tool, { address: to.address, port, seconds }, most.bytes),
-      signal,
-    )
-    opened.push(process)
-    const started = clock.now()
-    const fate: { said: string | undefined; sentWithin: number | undefined } = {
-      said: undefined,
-      sentWithin: undefined,
-    }
-    void process.ended.then(({ code, complaint }) => {
-      if (code === 0) fate.sentWithin = clock.now() - started
-      fate.said = lastLine(complaint) || `ended with ${code}`
-    })
-    while (fate.said === undefined && clock.now() < until) {
-      const sample = await look(session, port, clock, signal)
-      if (!isKnown(sample)) throw new ProbeImpossible(`${from.host}: ${sample.why}: a probe could not see a queue`)
-      if ('acked' in sample && sample.acked > 0) return { process, sentWithin: undefined }
+    if (refused() || tool === undefined) return undefined
+    const ends = { address: to.address, port, seconds: probe.seconds }
+    const sender = await open(probe, from.remote, sendCommand(tool, ends, most.bytes), signal)
+    while (sender.end === undefined && !refused() && clock.now() < until) {
+      const sample = await lookOnce(probe, port, signal)
+      if (sample !== undefined && sample.acked > 0) return { port, sender, first: sample }
       await clock.sleep(lookEvery, signal)
     }
-    if (fate.sentWithin !== undefined) return { process, sentWithin: fate.sentWithin }
-    said = `${tool}: ${fate.said ?? 'no connection came about'}`
+    if (sender.end?.code === 0) return { port, sender, first: undefined }
+    said = `${tool}: ${sender.end?.said ?? 'no connection came about'}`
+    sender.process.kill()
     await clock.sleep(lookEvery, signal)
   }
+  if (refused()) return undefined
   throw new ProbeImpossible(
     `${from.host} sends nothing to ${to.address} port ${port} (${said}): open ports ${migrationPorts.first} to ${migrationPorts.last} between the sites, migrations need them too`,
   )
 }
 
-interface Watched {
-  readonly session: HostSession
-  readonly port: number
-  readonly sender: Sending
-  readonly begun: Instant
-}
-
 async function watch(
-  options: ProbeOptions,
-  { session, port, sender, begun }: Watched,
+  probe: Probe,
+  { port, sender, first }: Connected,
   signal: AbortSignal,
 ): Promise<ThroughputReading> {
-  const { from, to, clock, most } = options
+  const { options } = probe
+  const { clock, most } = options
   const limits: ProbeLimits = { time: most.time, bytes: most.bytes, restRtt: options.restRtt }
-  if (sender.sentWithin !== undefined) {
-    const took = Math.max(1, sender.sentWithin)
-    const rate = (most.bytes / took) * 1000
-    const ends = { from: from.host, to: to.host, at: clock.now(), sent: most.bytes, took: ms(took) }
-    return { ...ends, rate, bound: 'at-least', stoppedBy: 'byte-limit', rtt: undefined, minRtt: undefined }
-  }
-  const samples: ProbeSample[] = []
-  let ended = false
-  void sender.process.ended.then(() => {
-    ended = true
-  })
+  const samples: ProbeSample[] = first === undefined ? [] : [first]
   for (;;) {
-    const sample = await look(session, port, clock, signal)
-    if (!isKnown(sample)) throw new ProbeImpossible(`${from.host}: ${sample.why}: a probe could not see a queue`)
-    if ('acked' in sample) samples.push(sample)
-    let verdict: ProbeVerdict = judgeProbe(samples, limits)
-    // All bytes are sent, or somebody ended it: what was seen is what there is.
-    if (verdict.kind === 'go-on' && (ended || !('acked' in sample)))
-      verdict = judgeProbe(samples, { ...limits, bytes: 0 })
-    if (verdict.kind === 'go-on' && clock.now() - begun > most.time + connectsWithin)
-      verdict = judgeProbe(samples, { ...limits, time: 0 })
+    const over = sender.end
+    const verdict = judgeProbe(samples, limits)
     if (verdict.kind === 'stop') {
       sender.process.kill()
-      const last = samples.at(-1)
-      const least = samples.flatMap(({ minRtt }) => (minRtt === undefined ? [] : [minRtt]))
-      return {
-        from: from.host,
-        to: to.host,
-        at: clock.now(),
-        rate: verdict.rate,
-        bound: verdict.bound,
-        stoppedBy: verdict.stoppedBy,
-        sent: bytes(Math.min(Number.MAX_SAFE_INTEGER, last?.sent ?? 0)),
-        took: ms(clock.now() - begun),
-        rtt: last?.rtt === undefined ? undefined : ms(last.rtt),
-        minRtt: least.length === 0 ? undefined : ms(Math.min(...least)),
-      }
+      return readingOf(options, samples, verdict, ms(clock.now() - sender.started))
     }
+    // All is sent, or somebody ended it: the average over its whole life is what there is, at least.
+    if (over !== undefined || clock.now() - sender.started > most.time + connectsWithin) {
+      const took = Math.max(1, (over?.at ?? clock.now()) - sender.started)
+      const sent = over?.code === 0 ? most.bytes : (samples.at(-1)?.acked ?? 0)
+      const stoppedBy = over?.code === 0 ? 'byte-limit' : 'time-limit'
+      return readingOf(options, samples, { stoppedBy, bound: 'at-least', rate: (sent / took) * 1000 }, ms(took), sent)
+    }
+    const sample = await lookOnce(probe, port, signal)
+    if (sample !== undefined) samples.push(sample)
     await clock.sleep(lookEvery, signal)
   }
+}
+
+function readingOf(
+  { from, to, clock }: ProbeOptions,
+  samples: readonly ProbeSample[],
+  verdict: Pick<ThroughputReading, 'stoppedBy' | 'bound' | 'rate'>,
+  took: Milliseconds,
+  sent = samples.at(-1)?.sent ?? 0,
+): ThroughputReading {
+  const last = samples.at(-1)
+  const least = samples.flatMap(({ minRtt }) => (minRtt === undefined ? [] : [minRtt]))
+  return {
+    from: from.host,
+    to: to.host,
+    at: clock.now(),
+    rate: verdict.rate,
+    bound: verdict.bound,
+    stoppedBy: verdict.stoppedBy,
+    sent: bytes(Math.min(Number.MAX_SAFE_INTEGER, sent)),
+    took,
+    rtt: last?.rtt === undefined ? undefined : ms(last.rtt),
+    minRtt: least.length === 0 ? undefined : ms(Math.min(...least)),
+  }
+}
+
+/** @throws ProbeImpossible where there is nothing to see a queue with */
+async function lookOnce(
+  { options, session }: Probe,
+  port: number,
+  signal: AbortSignal,
+): Promise<ProbeSample | undefined> {
+  const sample = await look(session, port, options.clock, signal)
+  if (!isKnown(sample)) throw new ProbeImpossible(`${options.from.host}: ${sample.why}: a probe could not see a queue`)
+  return 'acked' in sample ? sample : undefined
 }
 
 /** Its connection now; `gone` when there is none (yet, or any more). */

@@ -16,6 +16,8 @@ export interface ShownLink {
 
 /** Columns of the small line. */
 const lineWidth = 30
+/** Where nothing is known of a path, chatter is not drawn as if it filled it. @unit bytes per second */
+const leastTop = 1e6 / 8
 const right = 'right' as const
 const unknown = 'not known'
 const nothing = '–'
@@ -60,7 +62,7 @@ export function linksLines(links: readonly ShownLink[], hosts: readonly HostStat
 function rowsOf({ state, prior, lastHour }: ShownLink): readonly (readonly string[])[] {
   const { link, measured } = state
   const { capacity } = link.path
-  const top = Math.max(Number(capacity ?? 0), isKnown(measured) ? Number(measured.rate) : 0)
+  const top = Math.max(Number(capacity ?? 0), isKnown(measured) ? Number(measured.rate) : 0, leastTop)
   const now = [
     link.name,
     capacity === undefined ? nothing : showRate(capacity),
@@ -123,11 +125,19 @@ function hostRow(host: HostState): readonly string[] {
 function remarksOf(links: readonly ShownLink[]): readonly string[] {
   const about = new Map<string, string[]>()
   for (const { state } of links) {
-    const whys = [
-      ...state.remarks,
-      ...(isKnown(state.rtt) ? [] : [`RTT: ${state.rtt.why}`]),
-      ...(isKnown(state.loss) ? [] : [`loss: ${state.loss.why}`]),
-    ]
+    const rtt = isKnown(state.rtt) ? undefined : state.rtt.why
+    const loss = isKnown(state.loss) ? undefined : state.loss.why
+    const ofEchoes =
+      rtt === loss
+        ? [['RTT and loss', rtt]]
+        : [
+            ['RTT', rtt],
+            ['loss', loss],
+          ]
+    // A host that is not read is reason enough for all that it would have told.
+    const whys = state.remarks.some(remark => remark.includes(' is not read: '))
+      ? state.remarks
+      : [...state.remarks, ...ofEchoes.flatMap(([what, why]) => (why === undefined ? [] : [`${what}: ${why}`]))]
     for (const why of new Set(whys)) about.set(why, [...(about.get(why) ?? []), state.link.name])
   }
   return [...about].map(([why, names]) => `${names.join(', ')}: not known (${why})`)
