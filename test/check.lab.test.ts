@@ -8,6 +8,8 @@ import { loadConfig } from '../src/config/load-config.ts'
 import { hostId } from '../src/core/ids.ts'
 import { hereFolder, hostNamespace, labFolder, libvirtFolder, libvirtSocket, vmsFolder } from '../src/lab/lab-names.ts'
 import { findProgram, insistOnRequirements } from '../src/lab/requirements.ts'
+import { connectTo } from '../src/lab/start-daemons.ts'
+import type { LibvirtClient } from '../src/libvirt/public.ts'
 import { insideRemote } from '../src/remote/inside.ts'
 import { localRemote } from '../src/remote/local.ts'
 import { runOk } from '../src/remote/remote.ts'
@@ -28,6 +30,8 @@ const name = 'check'
 const [home, away] = [hostId('a-1'), hostId('b-1')]
 const socket = (host: typeof home): string => `qemu+unix:///system?socket=${libvirtSocket(testRoot, name, host)}`
 const pidFile = (host: typeof home): string => join(libvirtFolder(testRoot, name, host), 'run', 'libvirtd.pid')
+/** include/libvirt/libvirt-domain.h, VIR_DOMAIN_START_PAUSED. */
+const startPaused = 1
 const patience = () => AbortSignal.timeout(30_000)
 /** On the host: in its network, its files, under its name. */
 const on = (host: typeof home, ...argv: string[]) => runOk(insideRemote(pidFile(host)), argv, {}, patience())
@@ -65,6 +69,7 @@ interface CheckJson {
 
 describe('the preflight of libvirt hosts', { skip: whyNot() ?? false }, () => {
   let lab: TestLab
+  let libvirt: LibvirtClient
   let n = 0
   const here = hereFolder(testRoot, name)
   const lifeboat = (...args: string[]) => runLifeboat(args)
@@ -80,13 +85,10 @@ describe('the preflight of libvirt hosts', { skip: whyNot() ?? false }, () => {
   }
 
   /** Runs at the first host; `here` is that host's own folder, elsewhere it is another one. */
-  async function run(xml: string, ...startFlags: string[]): Promise<void> {
-    const file = join(labFolder(testRoot, name), `domain-${(n += 1)}.xml`)
-    writeFileSync(file, xml)
-    const [, domain = ''] = /<name>(.*)<\/name>/.exec(xml) ?? []
+  async function run(xml: string, startFlags = 0): Promise<void> {
     await attempt(async () => {
-      await virsh(home, 'define', file)
-      await virsh(home, 'start', domain, ...startFlags)
+      const { dom } = await libvirt.call('domainDefineXmlFlags', { xml, flags: 0 }, patience())
+      await libvirt.call('domainCreateWithFlags', { dom, flags: startFlags }, patience())
     })
   }
   async function define(host: typeof home, kind: 'define' | 'net-define' | 'pool-define', xml: string): Promise<void> {
@@ -116,8 +118,10 @@ describe('the preflight of libvirt hosts', { skip: whyNot() ?? false }, () => {
 
   before(async () => {
     lab = await testLab({ ...smallSpec(name, 1), driver: 'libvirt' })
+    libvirt = await connectTo(testRoot, lab.record.spec, home, patience())
   })
   after(async () => {
+    await libvirt?.close()
     await lab?.down()
   })
 
@@ -245,7 +249,7 @@ describe('the preflight of libvirt hosts', { skip: whyNot() ?? false }, () => {
     await attempt(() => virsh(home, 'undefine', 'passing'))
     await run(tinyDomain({ name: 'starts' }))
     await attempt(() => virsh(home, 'autostart', 'starts'))
-    await run(tinyDomain({ name: 'held' }), '--paused')
+    await run(tinyDomain({ name: 'held' }), startPaused)
     const uuid = '11111111-2222-4333-8444-55555555555'
     await run(tinyDomain({ name: 'twin' }))
     await define(away, 'define', tinyDomain({ name: 'twin', uuid: `${uuid}1` }))

@@ -76,7 +76,8 @@ const compared: TargetRule<CpuReasons> = ({ cpu, machine }, { answer, target }) 
     case 'superset':
       return []
     case 'unknown':
-      return [{ rule: 'cpu-unknown', model }]
+      // It was not asked with a machine that it cannot build.
+      return when(answer.machine.answer !== 'refused', { rule: 'cpu-unknown', model })
     case 'incompatible':
       return [{ rule: cpu.check === 'none' ? 'cpu-unchecked' : 'cpu-incompatible', model, said: answer.cpu.said }]
   }

@@ -53,7 +53,9 @@ function backingOf(disk: XmlElement): readonly string[] {
 export const nicsOf = (devices: XmlElement | undefined): readonly VmNic[] =>
   childrenNamed(devices, 'interface').map(nic => {
     const source = childAt(nic, 'source')
-    const type = nic.attributes.get('type') ?? 'unknown'
+    const actual = nic.attributes.get('type') ?? 'unknown'
+    // While it runs, a card on a network that is a bridge, or a device, is said to be on that; it is the network that a target needs.
+    const type = source?.attributes.has('network') === true && actual !== 'hostdev' ? 'network' : actual
     const key = { network: 'network', bridge: 'bridge', direct: 'dev' }[type]
     return {
       mac: attributeAt(nic, 'address', 'mac') ?? 'without an address',

@@ -47,6 +47,7 @@ const xml = `<domain type='kvm' id='4'>
     <filesystem type='mount'><source dir='/srv/old'/><target dir='old'/></filesystem>
     <interface type='network'><mac address='52:54:00:00:00:01'/><source network='lan' portgroup='dmz' portid='x' bridge='br0'/><filterref filter='clean-traffic'/></interface>
     <interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br1'/></interface>
+    <interface type='bridge'><mac address='52:54:00:00:00:06'/><source network='office' portid='x' bridge='br2'/></interface>
     <interface type='direct'><mac address='52:54:00:00:00:03'/><source dev='eth1' mode='bridge'/></interface>
     <interface type='vhostuser'><mac address='52:54:00:00:00:04'/><source type='unix' path='/run/vhost.sock' mode='client'/></interface>
     <interface type='hostdev' managed='yes'><mac address='52:54:00:00:00:05'/><source><address type='pci' domain='0x0000' bus='0x3b' slot='0x02' function='0x1'/></source><teaming type='transient' persistent='ua-x'/></interface>
@@ -129,6 +130,7 @@ describe('what a domain needs', () => {
       [
         ['network', 'lan', 'dmz', 'clean-traffic', false],
         ['bridge', 'br1', undefined, undefined, false],
+        ['network', 'office', undefined, undefined, false],
         ['direct', 'eth1', undefined, undefined, false],
         ['vhostuser', undefined, undefined, undefined, false],
         ['hostdev', undefined, undefined, undefined, true],
