@@ -10,10 +10,10 @@ import { type Bytes, bytes } from '../units.ts'
 export interface Ledger {
   /** May be below 0 where a host is over-committed already. @unit bytes */
   readonly free: ReadonlyMap<HostId, number>
-  /** By the name of their anti-affinity: who of that name is on a host, or on the way to it. */
-  readonly apart: ReadonlyMap<string, Company>
+  /** Of each host, by the name of their anti-affinity: who is on it, or on the way to it. A promise copies one host's part only. */
+  readonly apart: ReadonlyMap<HostId, Company>
 }
-type Company = ReadonlyMap<HostId, readonly VmId[]>
+type Company = ReadonlyMap<string, readonly VmId[]>
 
 export type Tenant = Pick<Vm, 'id' | 'memory' | 'policy'>
 
@@ -24,12 +24,12 @@ export function openLedger(snapshot: Snapshot, promised: Iterable<readonly [Host
     const before = free.get(host)
     if (before !== undefined) free.set(host, before - size)
   }
-  const apart = new Map<string, Map<HostId, readonly VmId[]>>()
+  const apart = new Map<HostId, Map<string, readonly VmId[]>>()
   for (const { id, host, memory, policy } of snapshot.vms) {
     take(host, memory)
     if (policy.antiAffinity === undefined) continue
-    const company = apart.get(policy.antiAffinity) ?? new Map<HostId, readonly VmId[]>()
-    apart.set(policy.antiAffinity, company.set(host, [...(company.get(host) ?? []), id]))
+    const company = apart.get(host) ?? new Map<string, readonly VmId[]>()
+    apart.set(host, company.set(policy.antiAffinity, [...(company.get(policy.antiAffinity) ?? []), id]))
   }
   for (const [host, size] of promised) take(host, size)
   return { free, apart }
@@ -43,8 +43,8 @@ export function keptAwayBy({ apart }: Ledger, host: HostId, { id, policy }: Tena
   const { antiAffinity } = policy
   if (antiAffinity === undefined) return undefined
   return apart
-    .get(antiAffinity)
-    ?.get(host)
+    .get(host)
+    ?.get(antiAffinity)
     ?.find(other => other !== id)
 }
 
@@ -65,6 +65,6 @@ function withCompany(
   change: (there: readonly VmId[]) => readonly VmId[],
 ): Ledger['apart'] {
   if (antiAffinity === undefined) return apart
-  const company = new Map(apart.get(antiAffinity))
-  return new Map(apart).set(antiAffinity, company.set(host, change(company.get(host) ?? [])))
+  const company = new Map(apart.get(host))
+  return new Map(apart).set(host, company.set(antiAffinity, change(company.get(antiAffinity) ?? [])))
 }
