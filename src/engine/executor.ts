@@ -36,6 +36,8 @@ export class Executor {
   readonly #landings = new Map<string, Landing>()
   readonly #followed = new Set<string>()
   readonly #kept: KeptDefinitions
+  /** Attempts whose migration is being started. */
+  readonly #starting = new Map<string, Promise<unknown>>()
 
   constructor(world: World, post: (event: Observed) => void, signal: AbortSignal) {
     this.#world = world
@@ -103,16 +105,14 @@ export class Executor {
       case 'migrate':
         return this.#migrate(command)
       case 'adjust':
-        return this.#within(answersWithin, command, signal => {
+        return this.#onceStarted(command, signal => {
           const { rate, downtimeLimit } = command.tuning
           return this.#sides(command).source.adjust(command.vm, { rate, downtimeLimit }, signal)
         })
       case 'start-post-copy':
-        return this.#within(answersWithin, command, signal =>
-          this.#sides(command).source.startPostCopy(command.vm, signal),
-        )
+        return this.#onceStarted(command, signal => this.#sides(command).source.startPostCopy(command.vm, signal))
       case 'cancel':
-        return this.#within(answersWithin, command, signal => this.#sides(command).source.cancel(command.vm, signal))
+        return this.#onceStarted(command, signal => this.#sides(command).source.cancel(command.vm, signal))
       case 'run-split':
         return this.#within(answersWithin, command, signal => runSplit(this.#sides(command), command.vm, signal))
       case 'recover':
@@ -167,11 +167,31 @@ export class Executor {
     const landing = this.#landings.get(keyOf(command))
     this.#landings.delete(keyOf(command))
     if (landing === undefined) throw new Error('the prepared target was forgotten')
-    await this.#within(answersWithin, command, async signal => {
+    const key = keyOf(command)
+    const started = this.#within(answersWithin, command, async signal => {
       await this.#sides(command).source.migrate(command.vm, landing, command.tuning, command.options, signal)
       this.#post({ kind: 'memory-flowing', vm: command.vm, attempt: command.attempt })
     })
+    // Whoever waits for it does not care how it ends; that is told below.
+    this.#starting.set(
+      key,
+      started.catch(() => undefined),
+    )
+    try {
+      await started
+    } finally {
+      this.#starting.delete(key)
+    }
     await this.#follow(command)
+  }
+
+  /**
+   * What is said to a running migration before it runs is lost: libvirt's start sets rate and downtime anew, and there is no job to
+   * abort yet. So it waits for the start, which has a deadline of its own.
+   */
+  async #onceStarted(command: Command, act: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    await this.#starting.get(keyOf(command))
+    await this.#within(answersWithin, command, act)
   }
 
   /** At most one follower an attempt. */
