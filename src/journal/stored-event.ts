@@ -26,6 +26,7 @@ const versions = {
   'source-ended': 1,
   'source-lingers': 1,
   'command-failed': 1,
+  network: 1,
   'site-lost': 1,
   'journal-failing': 1,
 } as const satisfies Record<ObservedKind, number>

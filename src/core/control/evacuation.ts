@@ -1,4 +1,5 @@
 /** The state of one evacuation: a fold over its journal. Read-only; `step` makes the next one. */
+import type { PathSignal } from '../forecast/path-signal.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
@@ -33,6 +34,8 @@ export interface Evacuation {
   readonly down: ReadonlyMap<HostId, string>
   /** Sites without power, and what is known of it. */
   readonly lost: ReadonlyMap<SiteId, string>
+  /** By path: what the network showed last. */
+  readonly network: ReadonlyMap<string, PathSignal>
   readonly endedAt: Instant | undefined
 }
 

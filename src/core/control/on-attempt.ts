@@ -77,6 +77,7 @@ export function toPreCopy(
     startedAt: m.phase === 'uncertain' ? m.startedAt : now,
     progress: m.phase === 'uncertain' ? m.progress : undefined,
     tuning,
+    streams: m.phase === 'uncertain' ? m.streams : m.options.channels,
     mode: 'pre-copy',
     cancelling: undefined,
     switching: false,
@@ -203,6 +204,7 @@ export function doubt(state: Evacuation, m: InFlight, why: string, now: Instant)
     startedAt: moving ? m.startedAt : now,
     progress: moving ? m.progress : undefined,
     tuning: moving ? m.tuning : untuned(state, m),
+    streams: moving ? m.streams : m.options.channels,
     mode: moving ? m.mode : 'pre-copy',
     // In post-copy the target was told to run with the first of its memory.
     finishing: (m.phase === 'switchover' && m.finishing) || m.phase === 'post-copy',

@@ -51,6 +51,7 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
     planned,
     down: new Map(started.snapshot.unreachable.map(({ host, why }) => [host, why])),
     lost: new Map(),
+    network: new Map(),
     endedAt: undefined,
   }
 }

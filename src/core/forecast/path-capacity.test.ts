@@ -10,6 +10,8 @@ type Look = readonly [at: number, goodput: number, greedy?: 'held back']
 const observation = ([at, goodput, greedy]: Look): PathObservation => ({
   at: instant(at * 1000),
   goodput,
+  flows: 1,
+  fastest: goodput,
   greedy: greedy === undefined,
 })
 const after = (known: number | undefined, ...looks: readonly Look[]): PathEstimate =>

@@ -21,6 +21,7 @@ const moving = {
   wasted: 0,
   progress: aProgress(),
   tuning: { rate: undefined, downtimeLimit: ms(300) },
+  streams: 1,
   mode: 'pre-copy',
 } as const
 const one: { readonly [P in Phase]: Extract<Migration, { phase: P }> } = {

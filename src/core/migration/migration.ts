@@ -66,6 +66,8 @@ interface Moving extends Attempt {
   readonly wasted: number
   readonly progress: Progress | undefined
   readonly tuning: Tuning
+  /** TCP streams, as chosen at the start. */
+  readonly streams: number
   readonly mode: Mode
 }
 export interface PreCopy extends Moving {

@@ -20,10 +20,6 @@ export function inOrder(vms: readonly Vm[], order: Order, rateOf: (vm: Vm) => nu
 const leastDuration = 100
 
 function valuePerTime(vm: Vm, rate: number): number {
-  // Without a capacity all rates are alike, and bytes tell the order as well as times.
-  const known = Number.isFinite(rate) ? rate : 1
-  const takes = Number.isFinite(rate)
-    ? preCopyDuration(bytesToMove(vm), vm.dirty, known, vm.policy.maxDowntime)
-    : bytesToMove(vm)
+  const takes = preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime)
   return Number.isFinite(takes) ? vm.value / Math.max(leastDuration, takes) : 0
 }

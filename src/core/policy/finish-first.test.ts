@@ -32,6 +32,7 @@ import { defaultVmPolicy, type Vm } from '../inventory/vm.ts'
 import type { PreCopy } from '../migration/migration.ts'
 import type { Progress } from '../migration/progress.ts'
 import type { StartOptions } from '../migration/start-options.ts'
+import { freeMemory } from '../plan/ledger.ts'
 import { planEvacuation } from '../plan/plan-evacuation.ts'
 import { bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../units.ts'
 import { finishFirst } from './finish-first.ts'
@@ -81,6 +82,8 @@ const viewOf = (state: Evacuation, now: Instant, admits = admitting(state)): Pol
   limits: state.started.limits,
   admitting: admits,
   plannedTo: id => state.planned.get(id),
+  network: new Map(),
+  freeAt: host => freeMemory(state.ledger, host),
   migrations: state.migrations,
   vmOf: id => {
     const vm = state.vms.get(id)

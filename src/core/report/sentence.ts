@@ -24,6 +24,7 @@ function factOf(event: Observed): string | undefined {
       const staying = plan.unplaced.length === 0 ? '' : `, ${plan.unplaced.length} without a place`
       return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${staying}`
     }
+    case 'network':
     case 'tick':
       return undefined
     case 'controller-restarted':
