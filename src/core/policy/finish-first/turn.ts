@@ -158,8 +158,12 @@ export class Turn {
     return this.#lanes.take(lane, m.streams, this.#busy(m.vm, lane))
   }
 
-  /** The share of its time in which a migration sends. Small ones on long paths do little but shake hands: several fill the path. */
+  /**
+   * The share of its time in which a migration sends. Small ones on long paths do little but shake hands: several fill the path. What the
+   * operator allows is kept at every moment, not on average: there each counts whole.
+   */
   #busy(vm: VmId, { narrowest, own, path }: Lane): number {
+    if (this.#view.limits.bandwidth !== undefined) return 1
     const rate = Math.min(narrowest, own)
     if (!Number.isFinite(rate) || rate <= 0) return 1
     const sends = (bytesToMove(this.#view.vmOf(vm)) / rate) * 1000
