@@ -14,6 +14,9 @@ export interface Moved {
   readonly attempt: number
   readonly sent: number
   readonly at: Instant
+  /** Since when this cap holds it back, or none does: of what it may take now, its rate tells only some seconds later. */
+  readonly cap: number | undefined
+  readonly capSince: Instant
 }
 
 export interface Memory {
@@ -67,16 +70,25 @@ export function look(memory: Memory, { snapshot, migrations, limits, now }: Poli
   for (const m of migrations.in('pre-copy', 'post-copy', 'switchover')) {
     const sent = m.progress?.sent ?? 0
     const before = memory.moved.get(m.vm)
-    const still = before !== undefined && before.attempt === m.attempt && before.sent === sent
-    moved.set(m.vm, still ? before : { attempt: m.attempt, sent, at: now })
+    const known = before?.attempt === m.attempt ? before : undefined
+    const still = known !== undefined && known.sent === sent
+    const cap = m.tuning.rate
+    const capSince = known === undefined ? m.startedAt : known.cap === cap ? known.capSince : now
+    moved.set(
+      m.vm,
+      still && known.cap === cap ? known : { attempt: m.attempt, sent, at: still ? known.at : now, cap, capSince },
+    )
     const path = wayBetween(snapshot, m.source, m.target)
     if (path === undefined) continue
-    const isSilent = still && now - before.at >= silentAfter
+    const isSilent = still && now - known.at >= silentAfter
     // One that has just begun says nothing either way.
     if (isSilent || sent > 0) silent.set(pathKey(path), isSilent && silent.get(pathKey(path)) !== false)
     if (isSilent) continue
     const lane = lanes.lane(m.source, m.target)
-    through.set(path, add(through.get(path), m, mostOf(lane, m.streams), lane.shared, now))
+    through.set(
+      path,
+      add(through.get(path), m, mostOf(lane, m.streams), lane.shared, between(capSince, now) >= averageAfter),
+    )
   }
   if (moved.size === 0) {
     const mute = muted(memory.mute, silent, now)
@@ -98,7 +110,7 @@ function muted(before: Memory['mute'], silent: ReadonlyMap<string, boolean>, now
 }
 
 /** @param most what is known to bound it, whatever the path carries @param shared a cap is no sign of our own holding back there */
-function add(before: Through | undefined, m: Flowing, most: number, shared: boolean, now: Instant): Through {
+function add(before: Through | undefined, m: Flowing, most: number, shared: boolean, isTold: boolean): Through {
   const { goodput, flows, fastest, greedy } = before ?? { goodput: 0, flows: 0, fastest: 0, greedy: false }
   // All of it is sent: what its rate was is the next one's already.
   if (m.phase === 'switchover' && m.finishing) return { goodput, flows, fastest, greedy }
@@ -106,7 +118,7 @@ function add(before: Through | undefined, m: Flowing, most: number, shared: bool
   const cap = m.tuning.rate ?? Number.POSITIVE_INFINITY
   const waits = cap <= floor
   // The first seconds of a flow are in nobody's average yet.
-  const settled = m.phase === 'pre-copy' && between(m.startedAt, now) >= averageAfter
+  const settled = m.phase === 'pre-copy' && isTold
   const could = shared ? Math.min(most, cap) : most
   const free = shared ? !waits : m.tuning.rate === undefined
   return {
