@@ -32,6 +32,8 @@ export class Executor {
   /** Where prepared targets listen, until memory flows to them. */
   readonly #landings = new Map<string, Landing>()
   readonly #followed = new Set<string>()
+  /** Attempts whose source is being told to send. What is said of them meanwhile waits: a cap or a call told before it is lost. */
+  readonly #starting = new Map<string, Promise<void>>()
 
   constructor(world: World, post: (event: Observed) => void, signal: AbortSignal) {
     this.#world = world
@@ -98,16 +100,14 @@ export class Executor {
       case 'migrate':
         return this.#migrate(command)
       case 'adjust':
-        return this.#within(answersWithin, command, signal => {
+        return this.#onceSending(command, signal => {
           const { rate, downtimeLimit } = command.tuning
           return this.#sides(command).source.adjust(command.vm, { rate, downtimeLimit }, signal)
         })
       case 'start-post-copy':
-        return this.#within(answersWithin, command, signal =>
-          this.#sides(command).source.startPostCopy(command.vm, signal),
-        )
+        return this.#onceSending(command, signal => this.#sides(command).source.startPostCopy(command.vm, signal))
       case 'cancel':
-        return this.#within(answersWithin, command, signal => this.#sides(command).source.cancel(command.vm, signal))
+        return this.#onceSending(command, signal => this.#sides(command).source.cancel(command.vm, signal))
       case 'run-split':
         return this.#within(answersWithin, command, signal => runSplit(this.#sides(command), command.vm, signal))
       case 'recover':
@@ -149,11 +149,21 @@ export class Executor {
     const landing = this.#landings.get(keyOf(command))
     this.#landings.delete(keyOf(command))
     if (landing === undefined) throw new Error('the prepared target was forgotten')
-    await this.#within(answersWithin, command, async signal => {
+    const told = this.#within(answersWithin, command, async signal => {
       await this.#sides(command).source.migrate(command.vm, landing, command.tuning, command.options, signal)
       this.#post({ kind: 'memory-flowing', vm: command.vm, attempt: command.attempt })
     })
+    // Whoever waits for it is told nothing of how it ended: that is this command's own to say.
+    const ended = told.then(nothing, nothing).finally(() => this.#starting.delete(keyOf(command)))
+    this.#starting.set(keyOf(command), ended)
+    await told
     await this.#follow(command)
+  }
+
+  /** Waits for the order to send at most as long as that has (answersWithin). */
+  async #onceSending(command: Command, op: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    await this.#starting.get(keyOf(command))
+    await this.#within(answersWithin, command, op)
   }
 
   /** At most one follower an attempt. */
@@ -244,4 +254,5 @@ export class Executor {
   }
 }
 
+const nothing = (): void => undefined
 const keyOf = ({ vm, attempt }: Route): string => `${vm} ${attempt}`
