@@ -89,7 +89,7 @@ export const unobserved = (declared: number | undefined): PathEstimate => ({
 })
 
 export function observe(before: PathEstimate, now: PathObservation): PathEstimate {
-  const seen = [...before.seen.filter(({ at }) => now.at - at <= windowLength), now]
+  const seen = [...before.seen.filter(({ at }) => at <= now.at && now.at - at <= windowLength), now]
   // What was taken for the most of one is less than one gets.
   const single = before.single === undefined ? undefined : Math.max(before.single, now.fastest)
   const estimate = { ...before, seen, single }

@@ -21,12 +21,12 @@ export interface PathSignal extends Pick<SeenOnPath, 'queueing' | 'loss'> {
 
 export type Fullness = 'full' | 'not full' | 'unknown'
 
-/** An older one says nothing of now. @unit ms */
+/** An older one says nothing of now, and one from a clock that was set back since does not either. @unit ms */
 const validFor = 10_000
 /** Jitter of a quiet path is below this, the queue of a full one above (a drop-tail queue holds tens of milliseconds). @unit ms */
 const queueOfFull = 8
 
 export function fullness(signal: PathSignal | undefined, now: Instant): Fullness {
-  if (signal === undefined || now - signal.at > validFor) return 'unknown'
+  if (signal === undefined || signal.at > now || now - signal.at > validFor) return 'unknown'
   return signal.queueing >= queueOfFull ? 'full' : 'not full'
 }
