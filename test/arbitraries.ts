@@ -352,6 +352,7 @@ const trouble = [
   'whereabouts',
   'command-failed',
   'resolve',
+  'network',
 ] as const
 const upheaval = [
   'controller-restarted',
@@ -441,6 +442,19 @@ export function factOf(state: Evacuation, happening: Happening): Observed {
       return { kind: 'operator', by: 'test', order: what, vm, runsAt: who % 2 === 0 ? 'source' : 'target' }
     case 'journal-failing':
       return { kind: what, why }
+    case 'network': {
+      // Of a path that is there, and of one that nobody declared; as sane as a monitor on a bad day.
+      const signal = {
+        queueing: ms(at([0, 3, 8, 40, 1e300], who)),
+        loss: fraction(at([0, 0.02, Number.MIN_VALUE, 1], who)),
+      }
+      const [path] = state.started.snapshot.paths
+      const nowhere = { from: siteId('nowhere'), to: siteId('b'), ...signal }
+      return {
+        kind: what,
+        paths: path === undefined ? [nowhere] : [{ from: path.from, to: path.to, ...signal }, nowhere],
+      }
+    }
     case 'site-lost': {
       const { endangered, targets } = state.started
       return { kind: what, site: at([...endangered, ...targets], who), why }

@@ -47,7 +47,7 @@ export function ladder(m: PreCopy, vm: Vm, awaited: boolean): readonly Intent[] 
   const writes = progress.dirtyRate === undefined ? 'an unknown rate' : showRate(progress.dirtyRate)
   const why = `does not converge: ${showBytes(progress.sent)} sent for ${showBytes(bytesToMove(vm))}, dirties ${writes} against ${showRate(progress.rate)}`
   if (allow.includes('post-copy')) return [{ kind: 'post-copy', vm: m.vm, why }]
-  if (allow.includes('stop-copy') && progress.rate > 0) {
+  if (allow.includes('stop-copy') && progress.rate >= 1) {
     const rest = (Math.min(progress.remaining, bytes(vm.memory)) / progress.rate) * 1000
     const downtimeLimit = ms(Math.min(longestStop, Math.max(maxDowntime, Math.ceil(rest * stopCopyMargin))))
     const intent = adjusted(
