@@ -364,6 +364,7 @@ const trouble = [
   'whereabouts',
   'command-failed',
   'resolve',
+  'network',
 ] as const
 const upheaval = [
   'controller-restarted',
@@ -457,6 +458,19 @@ export function factOf(state: Evacuation, happening: Happening): Observed {
     case 'endanger': {
       const { endangered, targets } = state.started
       return { kind: 'operator', by: 'test', order: what, site: at([...endangered, ...targets], who) }
+    }
+    case 'network': {
+      // Of a path that is there, and of one that nobody declared; as sane as a monitor on a bad day.
+      const signal = {
+        queueing: ms(at([0, 3, 8, 40, 1e300], who)),
+        loss: fraction(at([0, 0.02, Number.MIN_VALUE, 1], who)),
+      }
+      const [path] = state.started.snapshot.paths
+      const nowhere = { from: siteId('nowhere'), to: siteId('b'), ...signal }
+      return {
+        kind: what,
+        paths: path === undefined ? [nowhere] : [{ from: path.from, to: path.to, ...signal }, nowhere],
+      }
     }
     case 'site-lost': {
       const { endangered, targets } = state.started

@@ -239,6 +239,7 @@ function thought({ policy, started, vms }: Evacuation): number {
     since: now,
     progress: undefined,
     tuning: { rate: undefined, downtimeLimit: ms(vm.policy.maxDowntime / 2) },
+    streams: 1,
     mode: 'pre-copy',
     learner: unlearned(undefined, now),
     said: [],
@@ -256,6 +257,8 @@ function thought({ policy, started, vms }: Evacuation): number {
     migrations: MigrationTable.of([stands, waits]),
     vmOf: id => vms.get(id) ?? vm,
     plannedTo: () => target,
+    network: new Map(),
+    freeAt: () => mebibytes(1_048_576),
   })
   const [intent] = intents
   assert.ok(intent?.kind === 'start' && intent.tuning.rate !== undefined)

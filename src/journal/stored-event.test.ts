@@ -45,6 +45,9 @@ const snapshot = aSnapshot({
 const facts: { readonly [K in ObservedKind]: readonly Extract<Observed, { readonly kind: K }>[] } = {
   'evacuation-started': [startedFrom(snapshot, { policy: 'fixed:4', by: 'root@ops, process 7' })],
   tick: [{ kind: 'tick' }],
+  network: [
+    { kind: 'network', paths: [{ from: siteId('a'), to: siteId('b'), queueing: ms(40), loss: fraction(0.001) }] },
+  ],
   'controller-restarted': [{ kind: 'controller-restarted', by: 'root@ops, process 8' }],
   operator: [
     { kind: 'operator', by: 'ops', order: 'pause' },

@@ -32,6 +32,7 @@ const versions = {
   'vm-forecast-judged': 1,
   forecast: 1,
   'forecast-judged': 1,
+  network: 1,
   'site-lost': 1,
   'journal-failing': 1,
 } as const satisfies Record<ObservedKind, number>

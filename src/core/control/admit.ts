@@ -5,6 +5,7 @@ import { findHost, wayBetween } from '../inventory/snapshot.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
+import { freeMemory } from '../plan/ledger.ts'
 import { copiesDisks, place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import { ms } from '../units.ts'
@@ -27,6 +28,8 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
     migrations,
     vmOf: id => vmOf(state, id),
     plannedTo: id => state.planned.get(id),
+    network: state.network,
+    freeAt: host => freeMemory(state.ledger, host),
   })
   let decision: Decision = { state: next === state.policy ? state : { ...state, policy: next }, commands: [] }
   for (const intent of intents) {
@@ -48,11 +51,19 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
         state: toPreCopy(state, m, now, intent.tuning),
         commands: [{ kind: 'migrate', ...routeOf(m), tuning: intent.tuning, options: m.options }],
       }
+    case 'release': {
+      if (m.phase !== 'preparing' || !m.ready) return { state, commands: [] }
+      const failure = { code: 'postponed', detail: intent.why } as const
+      return {
+        state: withMigration(state, { ...m, ready: false }),
+        commands: [{ kind: 'roll-back', ...routeOf(m), failure }],
+      }
+    }
     case 'adjust': {
       if (m.phase !== 'pre-copy' && m.phase !== 'post-copy') return { state, commands: [] }
       const { tuning, why } = intent
       return {
-        state: withMigration(state, { ...m, tuning }),
+        state: withMigration(state, { ...m, tuning, mode: intent.mode ?? m.mode }),
         commands: [{ kind: 'adjust', ...routeOf(m), tuning, why }],
       }
     }
@@ -63,7 +74,7 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
         commands: [{ kind: 'start-post-copy', ...routeOf(m), why: intent.why }],
       }
     case 'cancel': {
-      const code = intent.again ? 'timed-out' : 'cancelled'
+      const code = intent.again === 'elsewhere' ? 'target-unreachable' : intent.again ? 'timed-out' : 'cancelled'
       return m.phase === 'pre-copy' ? cancel(state, m, { code, detail: intent.why }) : { state, commands: [] }
     }
   }
@@ -101,19 +112,23 @@ function prepareFirst(
   let decision: Decision = { state, commands: [] }
   let left = admitting(state) ? atMost : 0
   const leaving = new Map(perSource?.leaving)
-  for (const { vm, options, prefer } of candidates) {
+  for (const { vm, options, prefer, again = false } of candidates) {
     if (left <= 0) break
     const m = decision.state.migrations.get(vm)
     if (m?.phase !== 'queued') continue
     const already = leaving.get(m.source) ?? 0
     if (perSource !== undefined && already >= perSource.atMost) continue
-    const { state: next, commands } = prepare(decision.state, m, options, prefer, now)
+    const asked = again && mayAskAgain(m) ? { ...m, excluded: [] } : m
+    const { state: next, commands } = prepare(decision.state, asked, options, prefer, now)
     decision = { state: next, commands: [...decision.commands, ...commands] }
     left -= commands.length
     leaving.set(m.source, already + commands.length)
   }
   return decision
 }
+
+const mayAskAgain = ({ lastFailure, attempts }: Queued): boolean =>
+  lastFailure !== undefined && attempts < afterFailure[lastFailure.code].attempts
 
 function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
   const { snapshot, targets, world, planFile } = state.started
@@ -137,8 +152,7 @@ function prepare(
     // Somebody may still free memory or come back: a refusal is final only when nothing else moves.
     if (othersInFlight(state, now)) return { state, commands: [] }
     // Every host that would do has failed this VM before; what failed may have passed, so all are asked once more.
-    if (m.excluded.length > 0 && m.lastFailure !== undefined && m.attempts < afterFailure[m.lastFailure.code].attempts)
-      return prepare(state, { ...m, excluded: [] }, options, prefer, now)
+    if (m.excluded.length > 0 && mayAskAgain(m)) return prepare(state, { ...m, excluded: [] }, options, prefer, now)
     const failure = { code: 'no-target', refusals: placement.refusals } as const
     const givenUp = {
       phase: 'given-up',
@@ -172,7 +186,7 @@ function othersInFlight({ migrations }: Evacuation, now: Instant): boolean {
   return false
 }
 
-type Callback = Extract<MigrationFailure, { code: 'cancelled' | 'timed-out' }>
+type Callback = Extract<MigrationFailure, { code: 'cancelled' | 'timed-out' | 'target-unreachable' }>
 
 function cancel(state: Evacuation, m: PreCopy, cause: Callback): Decision {
   if (m.cancelling !== undefined) return { state, commands: [] }

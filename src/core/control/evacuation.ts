@@ -1,5 +1,6 @@
 /** The state of one evacuation: a fold over its journal. Read-only; `step` makes the next one. */
 import type { Forecasting } from '../forecast/forecasting.ts'
+import type { PathSignal } from '../forecast/path-signal.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
@@ -37,6 +38,8 @@ export interface Evacuation {
   /** Sites without power, and what is known of it. */
   readonly lost: ReadonlyMap<SiteId, string>
   readonly forecasting: Forecasting
+  /** By path: what the network showed last. */
+  readonly network: ReadonlyMap<string, PathSignal>
   readonly endedAt: Instant | undefined
 }
 

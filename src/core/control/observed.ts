@@ -1,5 +1,6 @@
 /** Facts that reach the core, in the past tense. They are what the journal stores, so a change to one needs a version and an upcast. */
 import type { Correction, Mark, Spread } from '../forecast/correction.ts'
+import type { SeenOnPath } from '../forecast/path-signal.ts'
 import type { Said, SaidOfVm } from '../forecast/said.ts'
 import type { EvacuationId, HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
@@ -92,6 +93,8 @@ export type Observed =
   | ({ readonly kind: 'source-lingers'; readonly why: string } & OfAttempt)
   /** A command that may fail without harm did: the story of the VM has a line about it. */
   | ({ readonly kind: 'command-failed'; readonly command: string; readonly why: string } & OfAttempt)
+  /** What the monitor sees of the paths in use; of those it says nothing of, nothing new is known. */
+  | { readonly kind: 'network'; readonly paths: readonly SeenOnPath[] }
   /** The site has no power any more: what ran there does not run, and never will from where it stood. */
   | { readonly kind: 'site-lost'; readonly site: SiteId; readonly why: string }
   /**

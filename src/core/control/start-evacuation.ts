@@ -54,6 +54,7 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
     inDanger: new Map(),
     lost: new Map(),
     forecasting: { ...nothingLearned, correction: started.correction ?? nothingLearned.correction },
+    network: new Map(),
     endedAt: undefined,
   }
 }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
+import type { SeenOnPath } from '../forecast/path-signal.ts'
 import { evacuationId, type HostId, hostId, siteId, type VmId, vmId } from '../ids.ts'
 import { type Instant, instant } from '../instant.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
@@ -14,7 +15,7 @@ import { edges, type Migration, phasesInFlight } from '../migration/migration.ts
 import { outcomeOf, reasonOf } from '../migration/outcome.ts'
 import type { Presence } from '../migration/presence.ts'
 import { planEvacuation } from '../plan/plan-evacuation.ts'
-import { bytes, bytesPerSecond, mebibytes, ms } from '../units.ts'
+import { bytes, bytesPerSecond, fraction, mebibytes, ms } from '../units.ts'
 import type { Command, Route } from './command.ts'
 import type { Evacuation } from './evacuation.ts'
 import type { Observed, Started } from './observed.ts'
@@ -75,7 +76,7 @@ function started(vms: readonly Vm[], policy: string, room = 4096): Started {
 const begin = (event: Started): { state: Evacuation; commands: readonly Command[] } =>
   step(undefined, event, instant(0))
 const three = [vm(1, 1024), vm(2, 1024), vm(3, 1024)]
-const policies = ['sequential', 'fixed:2', 'all-at-once'] as const
+const policies = ['sequential', 'fixed:2', 'all-at-once', 'finish-first'] as const
 
 const progress = {
   sent: bytes(1000),
@@ -105,6 +106,13 @@ const arbOfAttempt = fc.record({
   vm: fc.constantFrom(...three.map(({ id }) => id)),
   attempt: fc.integer({ min: 1, max: 4 }),
 })
+/** Of paths that there are and that there are not, as sane as a monitor on a bad day. */
+const arbSeenOnPath: fc.Arbitrary<SeenOnPath> = fc.record({
+  from: fc.constantFrom(a, b, siteId('nowhere')),
+  to: fc.constantFrom(b, a, hostId('b-1')),
+  queueing: fc.constantFrom(0, 3, 8, 40, 1e300, Number.MAX_VALUE).map(ms),
+  loss: fc.constantFrom(0, Number.MIN_VALUE, 0.02, 1).map(fraction),
+})
 const arbFact: fc.Arbitrary<Observed> = fc.oneof(
   fc.constant<Observed>({ kind: 'tick' }),
   fc.constant<Observed>({ kind: 'controller-restarted', by: 'test' }),
@@ -132,6 +140,7 @@ const arbFact: fc.Arbitrary<Observed> = fc.oneof(
     .tuple(arbOfAttempt, arbFailure, fc.constantFrom('migration-broke' as const, 'attempt-failed' as const))
     .map(([of, failure, kind]): Observed => ({ kind, failure, ...of })),
   arbOfAttempt.map((of): Observed => ({ kind: 'progress', progress, ...of })),
+  arbSeenOnPath.map((path): Observed => ({ kind: 'network', paths: [path] })),
   arbOfAttempt.map((of): Observed => ({ kind: 'landed', downtime: ms(1), sent: bytes(1), needed: undefined, ...of })),
   fc
     .tuple(arbOfAttempt, arbPresence, arbPresence)
@@ -173,6 +182,27 @@ describe('step, under any facts in any order', () => {
       }),
       { numRuns: 400 },
     )
+  })
+
+  test('what the network shows is kept by path, the newest of each; it alone decides nothing', () => {
+    const { state } = begin(started(three, 'finish-first'))
+    const seen = (queueing: number, from = a): Observed => ({
+      kind: 'network',
+      paths: [{ from, to: b, queueing: ms(queueing), loss: fraction(0.01) }],
+    })
+    const one = step(state, seen(40), instant(1_000))
+    assert.deepEqual(one.commands, [])
+    assert.equal(one.state.migrations, state.migrations)
+    assert.equal(one.state.policy, state.policy)
+    const two = step(step(one.state, seen(3, siteId('c')), instant(2_000)).state, seen(5), instant(3_000)).state
+    assert.deepEqual(
+      [...two.network].map(([key, { at, queueing }]) => [key, at, queueing]),
+      [
+        ['path a b', 3_000, 5],
+        ['path c b', 2_000, 3],
+      ],
+    )
+    assert.equal(step(two, { kind: 'network', paths: [] }, instant(4_000)).state.network.size, 2)
   })
 
   test('facts of an attempt that is over change nothing', () => {

@@ -6,6 +6,7 @@
  * evacuation starts nothing. It must never decide from the wall clock or from what it did not observe.
  */
 import { assertNever } from '../assert-never.ts'
+import type { SeenOnPath } from '../forecast/path-signal.ts'
 import type { SiteId, VmId } from '../ids.ts'
 import { siteOf } from '../inventory/snapshot.ts'
 import type { Instant } from '../instant.ts'
@@ -16,6 +17,7 @@ import { callBack, consultPolicy, letGo, stopAdmitting } from './admit.ts'
 import type { Command } from './command.ts'
 import { type Evacuation, uncertainPatience, withMigration } from './evacuation.ts'
 import type { Observed } from './observed.ts'
+import { pathKey } from './water-filling.ts'
 import {
   type Decision,
   doubt,
@@ -48,7 +50,8 @@ export function step(state: Evacuation | undefined, event: Observed, now: Instan
   if (state === undefined) throw new Error(`the first fact must be evacuation-started, not ${event.kind}`)
   const decision = react(state, event, now)
   // A sample or a forecast alone starts nothing: the policy is asked on ticks and when something happened.
-  return event.kind === 'progress' || isForecast(event) ? decision : consultAndClose(decision, now)
+  const alone = event.kind === 'progress' || event.kind === 'network' || isForecast(event)
+  return alone ? decision : consultAndClose(decision, now)
 }
 
 function consultAndClose(decision: Decision, now: Instant): Decision {
@@ -80,6 +83,8 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
       return nothing(onForecast(state, event, now))
     case 'forecast-judged':
       return nothing(onForecastJudged(state, event))
+    case 'network':
+      return nothing(withNetwork(state, event.paths, now))
     case 'site-lost':
       return onSiteLost(state, event.site, event.why, now)
     case 'journal-failing':
@@ -170,6 +175,12 @@ function onRestart(state: Evacuation, now: Instant): Decision {
   }
   const retires = [...state.migrations.retiring()].map((m): Command => ({ kind: 'retire', ...routeOf(m) }))
   return { ...decision, commands: [...decision.commands, ...retires] }
+}
+
+function withNetwork(state: Evacuation, paths: readonly SeenOnPath[], now: Instant): Evacuation {
+  const network = new Map(state.network)
+  for (const path of paths) network.set(pathKey(path), { at: now, queueing: path.queueing, loss: path.loss })
+  return { ...state, network }
 }
 
 /** What waited or stayed there is lost. Of what was under way, the targets know: they are asked, with the source counting as gone. */

@@ -140,9 +140,9 @@ describe('rates by strict priority', () => {
     assert.deepEqual(
       [60, 60, 60].map(most => pool.take(path, most)),
       [
-        { rate: 60, first: true, share: 1 },
-        { rate: 40, first: false, share: 40 / 60 },
-        { rate: 0, first: false, share: 0 },
+        { rate: 60, first: true, share: 1, used: 60 },
+        { rate: 40, first: false, share: 40 / 60, used: 40 },
+        { rate: 0, first: false, share: 0, used: 0 },
       ],
     )
   })
@@ -162,8 +162,8 @@ describe('rates by strict priority', () => {
   test('of what nobody knows the bound of, the first takes all; one that can use only so much leaves the rest', () => {
     const path = [{ key: 'path', capacity: Infinity }]
     const greedy = new Pool()
-    assert.deepEqual(greedy.take(path, Infinity), { rate: Infinity, first: true, share: 1 })
-    assert.deepEqual(greedy.take(path, Infinity), { rate: 0, first: false, share: 0 })
+    assert.deepEqual(greedy.take(path, Infinity), { rate: Infinity, first: true, share: 1, used: Infinity })
+    assert.deepEqual(greedy.take(path, Infinity), { rate: 0, first: false, share: 0, used: 0 })
     assert.equal(greedy.take(path, 50).rate, 0)
     const modest = new Pool()
     assert.deepEqual(
@@ -185,13 +185,47 @@ describe('rates by strict priority', () => {
   test('a share is of what one could get alone, and nobody gets more than the operator allows', () => {
     const pool = new Pool(50)
     const path = [{ key: 'path', capacity: 1_000 }]
-    assert.deepEqual(pool.offer(path, Infinity), { rate: 50, first: true, share: 1 })
-    assert.deepEqual(pool.take(path, 40), { rate: 40, first: true, share: 1 })
-    assert.deepEqual(pool.offer(path, 40), { rate: 10, first: false, share: 0.25 })
+    assert.deepEqual(pool.offer(path, Infinity), { rate: 50, first: true, share: 1, used: 50 })
+    assert.deepEqual(pool.take(path, 40), { rate: 40, first: true, share: 1, used: 40 })
+    assert.deepEqual(pool.offer(path, 40), { rate: 10, first: false, share: 0.25, used: 10 })
   })
 
   test('a path that carries nothing gives nothing, and is no share of anything', () => {
-    assert.deepEqual(new Pool().take([{ key: 'path', capacity: 0 }], Infinity), { rate: 0, first: true, share: 0 })
+    const nothing = { rate: 0, first: true, share: 0, used: 0 }
+    assert.deepEqual(new Pool().take([{ key: 'path', capacity: 0 }], Infinity), nothing)
+  })
+
+  test('who sends half of the time leaves half of what it could take to the next', () => {
+    const pool = new Pool(100)
+    const path = [{ key: 'path', capacity: 80 }]
+    assert.deepEqual(pool.take(path, Infinity, 0.5), { rate: 80, first: true, share: 1, used: 40 })
+    assert.deepEqual(pool.take(path, Infinity, 0.5), { rate: 40, first: false, share: 0.5, used: 20 })
+    assert.deepEqual(pool.take(path, Infinity), { rate: 20, first: false, share: 0.25, used: 20 })
+    assert.equal(pool.take([{ key: 'another path', capacity: 80 }], Infinity).rate, 20, 'of all that is allowed')
+  })
+
+  test('however small the shares of time, over time nothing carries more than it can, and nobody more than is left', () => {
+    const arbBusy = fc.array(fc.double({ min: 0.01, max: 1, noNaN: true }), { minLength: 12, maxLength: 12 })
+    fc.assert(
+      fc.property(arbKnown, arbBusy, ({ total, wishes }, busy) => {
+        const pool = new Pool(total)
+        const taken = wishes.map(({ crossed, most }, n) => pool.take(crossed, most, busy[n]))
+        const onAverage = (key?: string): number =>
+          wishes.reduce(
+            (all, { crossed }, n) =>
+              all + (key === undefined || crossed.some(each => each.key === key) ? (taken[n]?.used ?? 0) : 0),
+            0,
+          )
+        for (const { crossed } of wishes)
+          for (const { key, capacity } of crossed) assert.ok(onAverage(key) <= capacity * (1 + 1e-9), `${key} over`)
+        if (total !== undefined) assert.ok(onAverage() <= total * (1 + 1e-9))
+        for (const [n, { rate, used: over }] of taken.entries()) {
+          assert.ok(rate >= 0 && !Number.isNaN(over))
+          assert.equal(over, rate * (busy[n] ?? 1))
+        }
+      }),
+      runs(300),
+    )
   })
 })
 
@@ -213,23 +247,22 @@ describe('what a migration crosses', () => {
       ]),
     )
 
-  test('both cards, both uplinks, and the path with what is thought of it; what is not known has no bound', () => {
+  test('both cards, both uplinks, and the path with what is thought of it; of what nobody knows the bound there is nothing to share', () => {
     assert.deepEqual(crossed('a-1', 'b-1'), {
       'out of a-1': megabitsPerSecond(2000),
       'into b-1': megabitsPerSecond(400),
       'uplink a': megabitsPerSecond(1000),
-      'uplink b': Infinity,
       'path a b': 5,
     })
-    assert.equal(crossed('a-2', 'b-1')['out of a-2'], Infinity)
+    assert.deepEqual(Object.keys(crossed('a-2', 'b-1')), ['into b-1', 'uplink a', 'path a b'])
   })
 
   test('within a site no uplink is crossed, and no path', () => {
-    assert.deepEqual(Object.keys(crossed('a-1', 'a-2')), ['out of a-1', 'into a-2'])
+    assert.deepEqual(Object.keys(crossed('a-1', 'a-2')), ['out of a-1'])
   })
 
   test('a way that nobody declared is asked about like a path: it is shared, and may be measured', () => {
-    assert.deepEqual(Object.keys(crossed('b-1', 'a-1')), ['out of b-1', 'into a-1', 'uplink b', 'uplink a', 'path b a'])
+    assert.deepEqual(Object.keys(crossed('b-1', 'a-1')), ['out of b-1', 'into a-1', 'uplink a', 'path b a'])
   })
 
   test('what leaves a host and what enters it are two things: cards carry both ways at once', () => {

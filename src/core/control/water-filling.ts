@@ -2,7 +2,7 @@
  * Strict-priority sharing: whoever is first takes what it can use of everything it crosses, the next what is left, and so on. The first
  * is home soonest, and nothing that could be carried is left unused.
  */
-import type { HostId } from '../ids.ts'
+import type { HostId, SiteId } from '../ids.ts'
 import { findHost, findSite, type Path, type Snapshot, siteOf, wayBetween } from '../inventory/snapshot.ts'
 
 /** Something with a capacity, by a name of its own. */
@@ -17,7 +17,7 @@ export type Estimate = (path: Path) => number
 
 const infinite = Number.POSITIVE_INFINITY
 
-export const pathKey = ({ from, to }: Path): string => `path ${from} ${to}`
+export const pathKey = ({ from, to }: { readonly from: string; readonly to: string }): string => `path ${from} ${to}`
 
 /** A crossing's key for people: `path a – b`, `uplink of a`, `card of a-1`. */
 export const showCrossing = (key: string): string =>
@@ -26,22 +26,21 @@ export const showCrossing = (key: string): string =>
     .replace(/^uplink (\S+)$/, 'uplink of $1')
     .replace(/^(?:out of|into) (\S+)$/, 'card of $1')
 
-/** All that a migration between two hosts crosses: NICs, uplinks, and the path. */
+/** All that a migration between two hosts crosses and that bounds it: NICs and uplinks where they are known, and the path. */
 export function crossings(snapshot: Snapshot, from: HostId, to: HostId, estimate: Estimate): readonly Crossing[] {
   const path = wayBetween(snapshot, from, to)
   const [a, b] = [siteOf(snapshot, from), siteOf(snapshot, to)]
-  const all: readonly (Crossing | undefined)[] = [
-    { key: `out of ${from}`, capacity: findHost(snapshot, from)?.nic ?? infinite },
-    { key: `into ${to}`, capacity: findHost(snapshot, to)?.nic ?? infinite },
-    a === undefined || a === b
-      ? undefined
-      : { key: `uplink ${a}`, capacity: findSite(snapshot, a)?.uplink ?? infinite },
-    b === undefined || a === b
-      ? undefined
-      : { key: `uplink ${b}`, capacity: findSite(snapshot, b)?.uplink ?? infinite },
-    path === undefined ? undefined : { key: pathKey(path), capacity: estimate(path) },
+  const known = (key: string, capacity: number | undefined): readonly Crossing[] =>
+    capacity === undefined ? [] : [{ key, capacity }]
+  const uplink = (site: SiteId | undefined): readonly Crossing[] =>
+    site === undefined || a === b ? [] : known(`uplink ${site}`, findSite(snapshot, site)?.uplink)
+  return [
+    ...known(`out of ${from}`, findHost(snapshot, from)?.nic),
+    ...known(`into ${to}`, findHost(snapshot, to)?.nic),
+    ...uplink(a),
+    ...uplink(b),
+    ...(path === undefined ? [] : known(pathKey(path), estimate(path))),
   ]
-  return all.filter(crossing => crossing !== undefined)
 }
 
 export interface Taken {
@@ -51,6 +50,8 @@ export interface Taken {
   readonly first: boolean
   /** Of what it could get alone, 0 … 1. */
   readonly share: number
+  /** What is gone for the others: less than the rate where it does not send all the time. @unit bytes per second */
+  readonly used: number
 }
 
 /** The pool that is handed out in order of priority. */
@@ -65,8 +66,12 @@ export class Pool {
     this.#total = total
   }
 
-  /** What this one would get, without taking it. @param most it can use @unit bytes per second */
-  offer(crossed: readonly Crossing[], most: number): Taken {
+  /**
+   * What this one would get, without taking it.
+   * @param most it can use @unit bytes per second
+   * @param busy the share of its time in which it sends
+   */
+  offer(crossed: readonly Crossing[], most: number, busy = 1): Taken {
     let rate = Math.min(most, this.#total)
     let alone = Math.min(most, this.#allowed)
     let first = true
@@ -77,17 +82,18 @@ export class Pool {
       alone = Math.min(alone, capacity)
     }
     rate = Math.max(0, rate)
-    return { rate, first, share: alone === infinite ? (rate === infinite ? 1 : 0) : alone === 0 ? 0 : rate / alone }
+    const share = alone === infinite ? (rate === infinite ? 1 : 0) : alone === 0 ? 0 : rate / alone
+    return { rate, first, share, used: rate * busy }
   }
 
-  take(crossed: readonly Crossing[], most: number): Taken {
-    const taken = this.offer(crossed, most)
+  take(crossed: readonly Crossing[], most: number, busy = 1): Taken {
+    const taken = this.offer(crossed, most, busy)
     for (const { key, capacity } of crossed) {
       const left = this.#left.get(key) ?? capacity
       // Of something without a known bound the first takes all: how much that is shows when it flows.
-      this.#left.set(key, left === infinite ? (taken.rate === infinite ? 0 : infinite) : left - taken.rate)
+      this.#left.set(key, left === infinite ? (taken.rate === infinite ? 0 : infinite) : left - taken.used)
     }
-    if (this.#total !== infinite) this.#total -= taken.rate
+    if (this.#total !== infinite) this.#total -= taken.used
     return taken
   }
 }

@@ -46,7 +46,7 @@ export function lookAtPaths(forecasting: Forecasting, through: Iterable<Through>
   const paths = new Map(forecasting.paths)
   for (const { path, goodput, greedy } of through) {
     const before = paths.get(pathKey(path)) ?? unobserved(path.capacity)
-    paths.set(pathKey(path), observe(before, { at, goodput, greedy }))
+    paths.set(pathKey(path), observe(before, { at, goodput, flows: 1, fastest: goodput, greedy }))
   }
   return { ...forecasting, paths, lookedAt: at }
 }

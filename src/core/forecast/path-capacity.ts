@@ -1,44 +1,186 @@
 /**
  * What a path carries for us, from what our migrations get through it: the most of the last seconds. What the inventory says holds until
  * it is contradicted: a shortfall counts when it was seen twice while something flowed that nothing of ours held back.
+ *
+ * A shortfall has two causes that look alike: the path carries less, or one migration alone cannot fill it (its stream, its sending
+ * thread, a card nobody stated). The first is believed, the second is tried: a few more at a time for some seconds. Where they bring
+ * more, what one gets is known from then on; where they do not, the next trial is further off. A path that is shared with other people
+ * has caps of ours on it all the time; there it is tried with a higher cap.
  */
 import type { Instant } from '../instant.ts'
+import type { Fullness } from './path-signal.ts'
 
 export interface PathObservation {
   readonly at: Instant
   /** Of all our migrations over it. @unit bytes per second */
   readonly goodput: number
-  /** A migration flows over it that has no cap and is not about to end: it takes what there is. */
+  /** Migrations that send what they can. */
+  readonly flows: number
+  /** The fastest of them. @unit bytes per second */
+  readonly fastest: number
+  /** Something flows that nothing known holds back, neither a cap of ours nor a card nor its stream: it takes what there is. */
   readonly greedy: boolean
 }
 
+export interface Trial {
+  readonly kind: 'more-migrations' | 'higher-cap'
+  readonly since: Instant
+  /** What went through before. @unit bytes per second */
+  readonly baseline: number
+  readonly flows: number
+}
+
 export interface PathEstimate {
+  /** What the inventory leaves for us. @unit bytes per second */
+  readonly declared: number | undefined
   /** Undefined before anything is known. @unit bytes per second */
   readonly capacity: number | undefined
+  /** What one migration gets at most, though the path has more; undefined until that was seen. @unit bytes per second */
+  readonly single: number | undefined
   readonly seen: readonly PathObservation[]
   /** Shortfalls in a row. */
   readonly short: number
+  readonly trial: Trial | undefined
+  /** Since when less than what is stated is there, or since when what nobody stated is known. */
+  readonly contradictedAt: Instant | undefined
+  /** No trial before. */
+  readonly nextTrial: number
+  /** From a trial that brought nothing to the next. @unit ms */
+  readonly wait: number
 }
 
 /** The window of the maximum. @unit ms */
 const windowLength = 10_000
+/** A window without a gap. @unit ms */
+const wholeWindow = 8_000
 /** Less than this share of what was thought is a shortfall: rates are averages, and lag. */
 const shortfall = 0.85
 const timesToBelieve = 2
 /** After a shortfall was believed, only what was seen since it began counts. */
 const samplesSince = 2
+/** Rates are averages over seconds: what more migrations bring shows after so long. @unit ms */
+const trialLasts = 5_000
+/** … and is worth it from here on. */
+const worthKeeping = 1.1
+const firstWait = 10_000
+const longestWait = 120_000
+/** Where nobody looks at the network, a shortfall is believed for so long before it is tried. @unit ms */
+const unseenWait = 30_000
+/** The path itself carries more meanwhile when what was there alone has more by so much: then nothing is learned of one migration. */
+const noFaster = 1.15
+/** A cap is raised by so much at a time. */
+const raise = 1.5
+/** Caps are reached, give or take an average. */
+const reached = 0.93
+/** Where nobody states a capacity, and migrations fill each what one can get, twice as much is thought to be there. */
+const double = 2
 
-export const unobserved = (known: number | undefined): PathEstimate => ({ capacity: known, seen: [], short: 0 })
+/** @param declared for us: what the inventory states, less other people's part */
+export const unobserved = (declared: number | undefined): PathEstimate => ({
+  declared,
+  capacity: declared,
+  single: undefined,
+  seen: [],
+  short: 0,
+  trial: undefined,
+  contradictedAt: undefined,
+  nextTrial: 0,
+  wait: firstWait,
+})
 
-export function observe(estimate: PathEstimate, now: PathObservation): PathEstimate {
-  const seen = [...estimate.seen.filter(({ at }) => now.at - at <= windowLength), now]
-  const most = seen.reduce((highest, { goodput }) => Math.max(highest, goodput), 0)
-  const { capacity } = estimate
-  if (capacity === undefined) return { capacity: now.greedy && now.goodput > 0 ? most : undefined, seen, short: 0 }
-  if (now.goodput > capacity) return { capacity: now.goodput, seen, short: 0 }
-  if (!now.greedy || now.goodput >= capacity * shortfall) return { capacity, seen, short: 0 }
-  const short = estimate.short + 1
-  if (short < timesToBelieve) return { capacity, seen, short }
-  const since = seen.slice(-samplesSince)
-  return { capacity: since.reduce((highest, { goodput }) => Math.max(highest, goodput), 0), seen: since, short }
+export function observe(before: PathEstimate, now: PathObservation): PathEstimate {
+  const seen = [...before.seen.filter(({ at }) => at <= now.at && now.at - at <= windowLength), now]
+  // What was taken for the most of one is less than one gets.
+  const single = before.single === undefined ? undefined : Math.max(before.single, now.fastest)
+  const estimate = { ...before, seen, single }
+  const { trial } = estimate
+  if (trial !== undefined)
+    return now.at - trial.since < trialLasts ? atLeast(estimate, now) : concluded(estimate, trial, now)
+  return dated(capacityFrom(estimate, now), now)
 }
+
+function dated(estimate: PathEstimate, { at }: PathObservation): PathEstimate {
+  const { declared, capacity, contradictedAt } = estimate
+  const contradicted = capacity !== undefined && (declared === undefined || capacity < declared * shortfall)
+  if (contradicted === (contradictedAt !== undefined)) return estimate
+  return { ...estimate, contradictedAt: contradicted ? at : undefined }
+}
+
+function capacityFrom(estimate: PathEstimate, now: PathObservation): PathEstimate {
+  const { seen, capacity, declared, single } = estimate
+  const most = highest(seen)
+  if (capacity === undefined)
+    return { ...estimate, capacity: now.greedy && now.goodput > 0 ? most : undefined, short: 0 }
+  if (declared === undefined && single !== undefined && !now.greedy && now.goodput >= capacity * shortfall)
+    return { ...estimate, capacity: now.goodput * double, short: 0 }
+  if (now.goodput > capacity) return { ...estimate, capacity: now.goodput, short: 0 }
+  if (!now.greedy) return { ...estimate, short: 0 }
+  if (now.goodput >= capacity * shortfall)
+    return { ...estimate, capacity: Math.min(capacity, steadily(seen) ?? capacity), short: 0 }
+  const short = estimate.short + 1
+  if (short < timesToBelieve) return { ...estimate, short }
+  const since = seen.slice(-samplesSince)
+  return { ...estimate, capacity: highest(since), seen: since, short }
+}
+
+const atLeast = (estimate: PathEstimate, { goodput }: PathObservation): PathEstimate =>
+  estimate.capacity !== undefined && goodput > estimate.capacity ? { ...estimate, capacity: goodput } : estimate
+
+function concluded(estimate: PathEstimate, trial: Trial, now: PathObservation): PathEstimate {
+  const ended = { ...estimate, trial: undefined, short: 0 }
+  const after = mean(estimate.seen.slice(-samplesSince))
+  if (after < trial.baseline * worthKeeping) {
+    const wait = Math.min(longestWait, estimate.wait * double)
+    return { ...ended, nextTrial: now.at + estimate.wait, wait }
+  }
+  const again = { ...ended, nextTrial: now.at, wait: firstWait }
+  if (trial.kind === 'higher-cap') return { ...again, capacity: after }
+  const before = trial.baseline / Math.max(1, trial.flows)
+  if (now.fastest > before * noFaster) return { ...again, capacity: Math.max(after, estimate.capacity ?? 0) }
+  const single = Math.max(before, estimate.single ?? 0)
+  const { declared } = estimate
+  return { ...again, single, capacity: declared === undefined || declared < after ? after * double : declared }
+}
+
+/** The most of a whole window in which something took what there was all the time: no more can be there. */
+function steadily(seen: readonly PathObservation[]): number | undefined {
+  const [first, last] = [seen[0], seen.at(-1)]
+  if (first === undefined || last === undefined || last.at - first.at < wholeWindow) return undefined
+  return seen.every(({ greedy }) => greedy) ? highest(seen) : undefined
+}
+
+/**
+ * Whether more migrations at a time may bring more: what is there falls short of what is stated, or nobody states anything. A queue on
+ * the path says no, its absence says yes; where nobody looks, a trial is worth it now and then only.
+ */
+export function mayTryMore(estimate: PathEstimate, fullness: Fullness, now: Instant): boolean {
+  const { trial, nextTrial, declared, capacity, single, seen, contradictedAt } = estimate
+  const last = seen.at(-1)
+  if (trial !== undefined || fullness === 'full' || now < nextTrial || capacity === undefined || last === undefined)
+    return false
+  if (!last.greedy || last.flows === 0 || last.goodput <= 0) return false
+  if (declared === undefined ? single !== undefined : capacity >= declared * shortfall) return false
+  return fullness === 'not full' || (contradictedAt !== undefined && now - contradictedAt >= unseenWait)
+}
+
+/** Whether a higher cap may bring more: what is allowed was reached for a while, and nothing queues. */
+export function mayRaiseCap(estimate: PathEstimate, fullness: Fullness, now: Instant): boolean {
+  const { trial, nextTrial, capacity, seen } = estimate
+  if (trial !== undefined || fullness === 'full' || now < nextTrial || capacity === undefined) return false
+  if (seen.length <= samplesSince) return false
+  return seen.slice(-samplesSince - 1).every(({ goodput }) => goodput >= capacity * reached)
+}
+
+export function beginTrial(estimate: PathEstimate, kind: Trial['kind'], now: Instant): PathEstimate {
+  const flows = estimate.seen.at(-1)?.flows ?? 0
+  return { ...estimate, trial: { kind, since: now, baseline: mean(estimate.seen.slice(-samplesSince)), flows } }
+}
+
+/** What is thought to be there for us now; more while that is being tried. @unit bytes per second */
+export const offered = ({ capacity, trial }: PathEstimate): number | undefined =>
+  capacity !== undefined && trial?.kind === 'higher-cap' ? capacity * raise : capacity
+
+const highest = (seen: readonly PathObservation[]): number =>
+  seen.reduce((most, { goodput }) => Math.max(most, goodput), 0)
+const mean = (seen: readonly PathObservation[]): number =>
+  seen.length === 0 ? 0 : seen.reduce((sum, { goodput }) => sum + goodput, 0) / seen.length

@@ -63,6 +63,7 @@ export interface Snapshot {
 interface Index {
   readonly sites: ReadonlyMap<SiteId, Site>
   readonly hosts: ReadonlyMap<HostId, Host>
+  readonly hostsOfSite: ReadonlyMap<SiteId, readonly Host[]>
   readonly vms: ReadonlyMap<VmId, Vm>
   readonly vmsOfSite: ReadonlyMap<SiteId, readonly Vm[]>
   readonly paths: ReadonlyMap<string, ReadonlyMap<string, Path>>
@@ -75,6 +76,12 @@ function indexOf(snapshot: Snapshot): Index {
   const known = indexes.get(snapshot)
   if (known !== undefined) return known
   const hosts = new Map(snapshot.hosts.map(host => [host.id, host]))
+  const hostsOfSites = new Map<SiteId, Host[]>()
+  for (const host of snapshot.hosts) {
+    const there = hostsOfSites.get(host.site)
+    if (there === undefined) hostsOfSites.set(host.site, [host])
+    else there.push(host)
+  }
   const vmsOfSites = new Map<SiteId, Vm[]>()
   for (const vm of snapshot.vms) {
     const site = hosts.get(vm.host)?.site
@@ -93,6 +100,7 @@ function indexOf(snapshot: Snapshot): Index {
   const index = {
     sites: new Map(snapshot.sites.map(site => [site.id, site])),
     hosts,
+    hostsOfSite: hostsOfSites,
     vms: new Map(snapshot.vms.map(vm => [vm.id, vm])),
     vmsOfSite: vmsOfSites,
     paths,
@@ -110,7 +118,7 @@ export const findVm = (snapshot: Snapshot, vm: VmId): Vm | undefined => indexOf(
 export const siteOf = (snapshot: Snapshot, host: HostId): SiteId | undefined => findHost(snapshot, host)?.site
 
 export const hostsOfSite = (snapshot: Snapshot, site: SiteId): readonly Host[] =>
-  snapshot.hosts.filter(host => host.site === site)
+  indexOf(snapshot).hostsOfSite.get(site) ?? []
 
 export const vmsOfSite = (snapshot: Snapshot, site: SiteId): readonly Vm[] =>
   indexOf(snapshot).vmsOfSite.get(site) ?? []

@@ -22,6 +22,7 @@ const moving = {
   wasted: 0,
   progress: aProgress(),
   tuning: { rate: undefined, downtimeLimit: ms(300) },
+  streams: 1,
   mode: 'pre-copy',
   learner: unlearned(undefined, instant(0)),
   said: [],

@@ -68,6 +68,8 @@ interface Moving extends Attempt {
   readonly wasted: number
   readonly progress: Progress | undefined
   readonly tuning: Tuning
+  /** TCP streams, as chosen at the start. */
+  readonly streams: number
   readonly mode: Mode
   /** How its guest writes, as this attempt has shown. */
   readonly learner: DirtyLearner

@@ -152,11 +152,19 @@ test('a rate that is different for each is taken into account: a long way costs 
   ])
 })
 
-test('where no rate is known, bytes tell the order', () => {
+test('at a rate without bound all take as long as a switchover: value tells the order, and bytes where values are alike', () => {
   assert.deepEqual(
     ordered([vmOf('large', 1_000), vmOf('small', 100), vmOf('precious', 500, 10), vmOf('dear', 200, 3)], Infinity),
     ['precious', 'dear', 'small', 'large'],
   )
+})
+
+test('of two alike the one with less to send on a slow way may well be before the one with much on a fast one', () => {
+  const [much, little] = [vmOf('much', 4_000), vmOf('little', 1)]
+  assert.deepEqual(named(inOrder([much, little], 'value-per-time', vm => (vm === much ? rate : Infinity))), [
+    'little',
+    'much',
+  ])
 })
 
 test('nothing to send comes before what has something to send, and among such value counts', () => {

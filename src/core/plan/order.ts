@@ -26,11 +26,9 @@ export function inOrder(vms: readonly Vm[], order: Order, rateOf: (vm: Vm) => nu
 /** Nothing crosses in no time: a switchover at the least. @unit ms */
 const leastDuration = 100
 
-/** @unit ms, or bytes where no rate is known: without a capacity all rates are alike, and bytes tell the order as well as times */
-function timeOf(vm: Vm, rate: number): number {
-  if (!Number.isFinite(rate)) return Math.max(leastDuration, bytesToMove(vm))
-  return Math.max(leastDuration, preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime))
-}
+/** @unit ms */
+const timeOf = (vm: Vm, rate: number): number =>
+  Math.max(leastDuration, preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime))
 
 /** What does not end is worth nothing per second of it. */
 function worthOf(unit: Unit, takes: ReadonlyMap<Vm, number>): number {

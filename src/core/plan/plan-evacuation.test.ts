@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { aHost, aPath, arbRequest, aSite, aSnapshot, aVm, runs, someVms } from '../../../test/arbitraries.ts'
-import { hostId, siteId } from '../ids.ts'
-import { hostsOfSite, type Path, pathBetween, vmsOfSite } from '../inventory/snapshot.ts'
+import { type HostId, hostId, type SiteId, siteId } from '../ids.ts'
+import { findHost, hostsOfSite, pathBetween, type Snapshot, vmsOfSite } from '../inventory/snapshot.ts'
 import { bytesToMove, defaultVmPolicy, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { showFailure } from '../migration/failure.ts'
 import { bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../units.ts'
@@ -219,6 +219,24 @@ const byValue = (change: Partial<PlanRequest>): PlanRequest =>
   requestOf({ order: 'value-per-time', policy: 'finish-first', ...change })
 const movedBy = (request: PlanRequest): readonly string[] => planEvacuation(request).moves.map(({ vm }) => vm)
 
+/** Where nothing is stated of a way it is taken for an ordinary one. @unit bytes per second */
+const ordinary = 125_000_000
+/** All that is shared between two hosts, and what each of it carries for us. */
+function shared(snapshot: Snapshot, from: HostId, to: HostId): readonly (readonly [string, number])[] {
+  const path = pathBetween(snapshot, from, to)
+  const [a, b] = [findHost(snapshot, from), findHost(snapshot, to)]
+  const uplink = (site: SiteId | undefined) => snapshot.sites.find(({ id }) => id === site)?.uplink
+  const left = path?.capacity === undefined ? ordinary : Math.max(1, path.capacity - (path.background ?? 0))
+  const all: readonly (readonly [string, number | undefined])[] = [
+    [path === undefined ? `way to ${b?.site}` : `path ${path.from} ${path.to}`, left],
+    [`card of ${from}`, a?.nic],
+    [`card of ${to}`, b?.nic],
+    [`uplink of ${a?.site}`, uplink(a?.site)],
+    [`uplink of ${b?.site}`, uplink(b?.site)],
+  ]
+  return all.flatMap(([name, rate]) => (rate === undefined ? [] : [[name, rate] as const]))
+}
+
 /** Each in turn to the host by which it would be home soonest, of those the emptiest: slow, and with every filter asked anew. */
 function placedInTurn(request: PlanRequest): readonly string[] {
   const { snapshot, endangered, targets } = request
@@ -226,24 +244,24 @@ function placedInTurn(request: PlanRequest): readonly string[] {
   const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
   const rateOf = (vm: Vm): number => {
     const hosts = targets.flatMap(site => hostsOfSite(snapshot, site))
-    const rates = hosts.map(({ id }) => pathBetween(snapshot, vm.host, id)?.capacity ?? Infinity)
-    return rates.length === 0 ? Infinity : Math.max(...rates)
+    const rates = hosts.map(({ id }) => Math.min(...shared(snapshot, vm.host, id).map(([, rate]) => rate)))
+    return rates.length === 0 ? ordinary : Math.max(...rates)
   }
   let ledger = openLedger(snapshot)
-  const busy = new Map<Path, number>()
+  const busy = new Map<string, number>()
   const placed: string[] = []
   for (const vm of inOrder(all, 'value-per-time', rateOf)) {
     if (mayNotMove(vm) !== undefined) continue
     const view = { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks: false }
     const ends = acceptable(vm, view).map(host => {
-      const path = pathBetween(snapshot, vm.host, host.id)
-      const at = path?.capacity === undefined ? 0 : (busy.get(path) ?? 0) + bytesToMove(vm) / path.capacity
-      return { host, path, at, free: freeMemory(ledger, host.id) }
+      const ways = shared(snapshot, vm.host, host.id)
+      const at = Math.max(...ways.map(([name, rate]) => (busy.get(name) ?? 0) + bytesToMove(vm) / rate))
+      return { host, ways, at, free: freeMemory(ledger, host.id) }
     })
     const [first] = ends.sort((a, b) => a.at - b.at || b.free - a.free)
     if (first === undefined) continue
     ledger = reserve(ledger, first.host.id, vm)
-    if (first.path !== undefined) busy.set(first.path, first.at)
+    for (const [name, rate] of first.ways) busy.set(name, (busy.get(name) ?? 0) + bytesToMove(vm) / rate)
     placed.push(vm.id)
   }
   return placed

@@ -1,22 +1,15 @@
 /** The plan: in the policy's order, each VM to the host that the policy's way of spreading finds, times from what paths are known to carry. */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
-import {
-  hostsOfSite,
-  type Path,
-  pathBetween,
-  type Snapshot,
-  siteOf,
-  vmsOfSite,
-  wayBetween,
-} from '../inventory/snapshot.ts'
+import { type Path, pathBetween, type Snapshot, siteOf, vmsOfSite, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
-import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
-import { GroupSites, type GroupWish, smallestFirst, unitSize, unitsOf } from './groups.ts'
-import { freeMemory, keptAwayBy, openLedger, reserve } from './ledger.ts'
+import { type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
+import { GroupSites, smallestFirst, unitSize, unitsOf } from './groups.ts'
+import { openLedger, reserve } from './ledger.ts'
 import { inOrder, type Order } from './order.ts'
-import { acceptable, place, type PlacementView } from './placement.ts'
+import { place } from './placement.ts'
 import type { Plan, PlannedMove, Unplaced } from './plan.ts'
+import { Ways } from './ways.ts'
 
 export interface PlanRequest {
   readonly snapshot: Snapshot
@@ -160,72 +153,4 @@ function shareOfPath(request: PlanRequest, from: HostId, to: HostId, slots: numb
   const bound = request.bandwidth
   if (free === undefined) return bound === undefined ? undefined : bound / slots
   return Math.min(free, bound ?? free) / slots
-}
-
-interface Open {
-  readonly host: HostId
-  readonly site: SiteId
-  readonly path: Path | undefined
-}
-
-/** What each path has been given to carry so far, so that no way out is crowded while another is empty. */
-class Ways {
-  readonly #request: PlanRequest
-  readonly #busy = new Map<Path, number>()
-  readonly #best = new Map<HostId, number>()
-  readonly #open = new Map<string, readonly Open[]>()
-
-  constructor(request: PlanRequest) {
-    this.#request = request
-  }
-
-  /** The most that a VM of this host could get. @unit bytes per second */
-  best(from: HostId): number {
-    const known = this.#best.get(from)
-    if (known !== undefined) return known
-    const { snapshot, targets } = this.#request
-    const paths = targets.flatMap(site => hostsOfSite(snapshot, site).map(to => pathBetween(snapshot, from, to.id)))
-    const rates = paths.map(path => path?.capacity ?? Number.POSITIVE_INFINITY)
-    const most = rates.length === 0 ? Number.POSITIVE_INFINITY : rates.reduce((a, b) => Math.max(a, b))
-    this.#best.set(from, most)
-    return most
-  }
-
-  /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. @param wish sites that go before all others */
-  soonest(vm: Vm, view: PlacementView, wish?: GroupWish): HostId | undefined {
-    let found: { readonly host: HostId; readonly at: number; readonly free: number } | undefined
-    for (const { host, site, path } of this.#openTo(vm, view)) {
-      if (wish?.sites.has(site) === false) continue
-      const free = freeMemory(view.ledger, host)
-      if (vm.memory > free || keptAwayBy(view.ledger, host, vm) !== undefined) continue
-      const at = this.#doneBy(path, Math.max(bytesToMove(vm), wish?.brings ?? 0))
-      if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host, at, free }
-    }
-    return found?.host ?? (wish === undefined ? undefined : this.soonest(vm, view))
-  }
-
-  /** What refuses a VM for other reasons than memory and company is the same for all that are alike: asked once. */
-  #openTo(vm: Vm, view: PlacementView): readonly Open[] {
-    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)} ${vm.policy.targets?.join(' ')} ${view.excluded.join(' ')}`
-    const known = this.#open.get(key)
-    if (known !== undefined) return known
-    const alone = { ...vm.policy, antiAffinity: undefined }
-    const open = acceptable({ ...vm, memory: bytes(0), policy: alone }, view).map(({ id, site }) => ({
-      host: id,
-      site,
-      path: pathBetween(this.#request.snapshot, vm.host, id),
-    }))
-    this.#open.set(key, open)
-    return open
-  }
-
-  load(vm: Vm, to: HostId): void {
-    const path = pathBetween(this.#request.snapshot, vm.host, to)
-    if (path !== undefined) this.#busy.set(path, this.#doneBy(path, bytesToMove(vm)))
-  }
-
-  #doneBy(path: Path | undefined, size: number): number {
-    if (path?.capacity === undefined) return 0
-    return (this.#busy.get(path) ?? 0) + size / path.capacity
-  }
 }

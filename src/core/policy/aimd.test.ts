@@ -6,7 +6,7 @@ import type { Limits, Observed } from '../control/observed.ts'
 import { vmId } from '../ids.ts'
 import { instant } from '../instant.ts'
 import { defaultVmPolicy, type Vm } from '../inventory/vm.ts'
-import { megabitsPerSecond, ms } from '../units.ts'
+import { mebibytes, megabitsPerSecond, ms } from '../units.ts'
 import { aimd } from './aimd.ts'
 import type { Policy, PolicyView } from './policy.ts'
 
@@ -44,6 +44,8 @@ function viewAt(at: number, mbits: number): PolicyView {
     limits: started.limits,
     admitting: true,
     plannedTo: () => undefined,
+    network: new Map(),
+    freeAt: () => mebibytes(1_048_576),
     migrations,
     vmOf,
   }

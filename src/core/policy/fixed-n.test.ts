@@ -35,6 +35,8 @@ const viewOf = (state: Evacuation, now: Instant, limits = state.started.limits):
   limits,
   admitting: admitting(state),
   plannedTo: () => undefined,
+  network: new Map(),
+  freeAt: () => mebibytes(1_048_576),
   migrations: state.migrations,
   vmOf: id => {
     const vm = state.vms.get(id)

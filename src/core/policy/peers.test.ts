@@ -99,6 +99,8 @@ const viewWith = ({ started, migrations, vms }: Evacuation, now: Instant, admits
   limits: started.limits,
   admitting: admits,
   plannedTo: () => undefined,
+  network: new Map(),
+  freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {
     const vm = vms.get(id)

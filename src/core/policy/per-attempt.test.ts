@@ -7,6 +7,7 @@ import type { Observed } from '../control/observed.ts'
 import { type VmId, vmId } from '../ids.ts'
 import { instant } from '../instant.ts'
 import type { PreCopy } from '../migration/migration.ts'
+import { mebibytes } from '../units.ts'
 import { type Attempted, remember, sameAttempt } from './per-attempt.ts'
 import type { PolicyView } from './policy.ts'
 
@@ -24,6 +25,8 @@ const viewOf = ({ started, migrations }: Evacuation): PolicyView => ({
   limits: started.limits,
   admitting: true,
   plannedTo: () => undefined,
+  network: new Map(),
+  freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: () => assert.fail('nobody asks'),
 })

@@ -4,15 +4,17 @@
  * A policy says what it wants; `step` keeps the rules (memory, pause, abort, legal edges), picks the host, and makes the commands.
  * A policy is an immutable value that carries its own memory: `decide` returns its successor.
  */
+import type { PathSignal } from '../forecast/path-signal.ts'
 import type { Instant } from '../instant.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import type { Order } from '../plan/order.ts'
 import type { Vm } from '../inventory/vm.ts'
 import type { MigrationTable } from '../control/migration-table.ts'
-import type { Tuning } from '../migration/migration.ts'
+import type { Mode, Tuning } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import type { Limits } from '../control/observed.ts'
+import type { Bytes } from '../units.ts'
 
 export interface PolicyView {
   readonly now: Instant
@@ -27,6 +29,10 @@ export interface PolicyView {
   readonly vmOf: (id: VmId) => Vm
   /** Where the plan wants it to go. */
   readonly plannedTo: (id: VmId) => HostId | undefined
+  /** By path ({@link pathKey}): what the network showed last. Empty where nobody looks. */
+  readonly network: ReadonlyMap<string, PathSignal>
+  /** Memory that nobody has and nobody was promised. */
+  readonly freeAt: (host: HostId) => Bytes
 }
 
 export interface Candidate {
@@ -34,6 +40,8 @@ export interface Candidate {
   readonly options: StartOptions
   /** Where it would rather go than to its planned target, if there is room. */
   readonly prefer?: HostId | undefined
+  /** Hosts that failed it before may be asked again, as often as such a failure allows. @default they are passed over */
+  readonly again?: boolean
 }
 
 export type Intent =
@@ -47,10 +55,19 @@ export type Intent =
     }
   /** Let memory of a ready one flow. */
   | { readonly kind: 'start'; readonly vm: VmId; readonly tuning: Tuning }
-  | { readonly kind: 'adjust'; readonly vm: VmId; readonly tuning: Tuning; readonly why: string }
+  | {
+      readonly kind: 'adjust'
+      readonly vm: VmId
+      readonly tuning: Tuning
+      /** From now on it crosses by this mode. @default as before */
+      readonly mode?: Mode
+      readonly why: string
+    }
   | { readonly kind: 'post-copy'; readonly vm: VmId; readonly why: string }
-  /** `again`: it may be tried another time; else the VM is given up. */
-  | { readonly kind: 'cancel'; readonly vm: VmId; readonly why: string; readonly again: boolean }
+  /** Takes the target of a ready one down again, before any of it was sent: another way is better now. */
+  | { readonly kind: 'release'; readonly vm: VmId; readonly why: string }
+  /** `again`: it may be tried another time, or at another target; else the VM is given up. */
+  | { readonly kind: 'cancel'; readonly vm: VmId; readonly why: string; readonly again: boolean | 'elsewhere' }
 
 export interface Decided {
   readonly intents: readonly Intent[]

@@ -7,7 +7,7 @@ import type { Observed } from '../control/observed.ts'
 import { vmId } from '../ids.ts'
 import { instant } from '../instant.ts'
 import { defaultVmPolicy } from '../inventory/vm.ts'
-import { bytesPerSecond, type BytesPerSecond, ms } from '../units.ts'
+import { bytesPerSecond, type BytesPerSecond, mebibytes, ms } from '../units.ts'
 import type { Intent, PolicyView } from './policy.ts'
 import { shareBandwidth } from './share-bandwidth.ts'
 
@@ -19,6 +19,8 @@ const viewOf = ({ started, migrations, vms }: Evacuation, bandwidth: number | un
   limits: { maxParallel: undefined, bandwidth: bandwidth === undefined ? undefined : bytesPerSecond(bandwidth) },
   admitting: true,
   plannedTo: () => undefined,
+  network: new Map(),
+  freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {
     const vm = vms.get(id)

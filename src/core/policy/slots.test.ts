@@ -21,6 +21,8 @@ const viewOf = ({ started, migrations, vms }: Evacuation, now: Instant): PolicyV
   limits: started.limits,
   admitting: true,
   plannedTo: () => undefined,
+  network: new Map(),
+  freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {
     const vm = vms.get(id)

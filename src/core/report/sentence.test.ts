@@ -17,7 +17,7 @@ import { step } from '../control/step.ts'
 import { hostId, vmId, siteId } from '../ids.ts'
 import { instant } from '../instant.ts'
 import { plainStart } from '../migration/start-options.ts'
-import { bytes, mebibytes, megabitsPerSecond, ms } from '../units.ts'
+import { bytes, fraction, mebibytes, megabitsPerSecond, ms } from '../units.ts'
 import { decisionOf, sentenceOf } from './sentence.ts'
 
 const of = { vm: vmId('web'), attempt: 2 } as const
@@ -35,6 +35,10 @@ const facts: { readonly [K in ObservedKind]: readonly [Extract<Observed, { kind:
     'evacuation a-1 of a to b: 2 VMs, policy sequential',
   ],
   tick: [{ kind: 'tick' }, undefined],
+  network: [
+    { kind: 'network', paths: [{ from: siteId('a'), to: siteId('b'), queueing: ms(40), loss: fraction(0.001) }] },
+    undefined,
+  ],
   'controller-restarted': [{ kind: 'controller-restarted', by: 'root@desk' }, 'controller restarted by root@desk'],
   operator: [{ kind: 'operator', by: 'root@desk', order: 'pause' }, 'root@desk orders pause'],
   'definition-kept': [

@@ -26,6 +26,7 @@ function factOf(event: Observed): string | undefined {
       const given = event.planFile === undefined ? '' : `, by the plan of ${event.planFile}`
       return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${given}${staying}`
     }
+    case 'network':
     case 'tick':
       return undefined
     case 'controller-restarted':

@@ -31,6 +31,8 @@ const recoversWithin = 60_000
 
 /** Deeds in which processes are started, loaded or ended vary; a monitor answers as it answers. */
 const processes: ReadonlySet<Command['kind']> = new Set(['prepare', 'migrate', 'finish', 'retire', 'roll-back'])
+/** Of what an order to send sets flowing: told before it, they would be lost, so they wait for it (as in engine/executor.ts). */
+const ofWhatFlows: ReadonlySet<Command['kind']> = new Set(['adjust', 'start-post-copy', 'cancel'])
 /** Neither good luck nor bad. */
 const even = 0.5
 
@@ -40,6 +42,8 @@ export class Performer {
   readonly #post: (event: Observed) => void
   /** Attempts that are followed, with how to stop. */
   readonly #followed = new Map<string, () => void>()
+  /** Attempts that are told to send and do not yet, with what was said of them since. */
+  readonly #starting = new Map<string, Command[]>()
   #alive = true
 
   constructor(world: SimWorld, chance: Chance, post: (event: Observed) => void) {
@@ -59,10 +63,16 @@ export class Performer {
 
   submit(command: Command): void {
     const { kernel } = this.#world
+    const waiting = ofWhatFlows.has(command.kind) ? this.#starting.get(keyOf(command)) : undefined
+    if (waiting !== undefined) {
+      waiting.push(command)
+      return
+    }
     switch (command.kind) {
       case 'prepare':
         return this.#later(prepareTakes, command, () => this.#prepare(command))
       case 'migrate':
+        this.#starting.set(keyOf(command), [])
         return this.#later(migrateTakes, command, () => this.#migrate(command))
       case 'adjust':
         return this.#later(askTakes, command, () => {
@@ -150,7 +160,13 @@ export class Performer {
 
   #migrate(command: Extract<Command, { kind: 'migrate' }>): void {
     const { vm, source, target, tuning, options } = command
-    this.#world.migrate(vm, source, target, tuning, options)
+    try {
+      this.#world.migrate(vm, source, target, tuning, options)
+    } finally {
+      const said = this.#starting.get(keyOf(command)) ?? []
+      this.#starting.delete(keyOf(command))
+      for (const each of said) this.submit(each)
+    }
     this.#post({ kind: 'memory-flowing', ...of(command) })
     this.#follow(command)
   }
@@ -158,7 +174,7 @@ export class Performer {
   /** As engine/follow-migration.ts: a sample each second, and one whenever the hypervisor says that something changed. */
   #follow(route: Route): void {
     const { kernel } = this.#world
-    const key = `${route.vm} ${route.attempt}`
+    const key = keyOf(route)
     if (this.#followed.has(key)) return
     let before: Transfer['status'] | undefined
     let last = { at: kernel.now as number, sent: 0 }
@@ -263,6 +279,7 @@ export class Performer {
 }
 
 const of = ({ vm, attempt }: Route) => ({ vm, attempt })
+const keyOf = ({ vm, attempt }: Route): string => `${vm} ${attempt}`
 const isLeft = (says: Presence): boolean => says.state === 'paused' && says.as === 'left'
 
 function failureOf(

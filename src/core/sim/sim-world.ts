@@ -3,6 +3,7 @@
  * can be told is a method; everything that it does by itself happens on the kernel. It keeps count of who runs where: a guest that
  * would run twice is an error thrown here, not a result.
  */
+import type { SeenOnPath } from '../forecast/path-signal.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import { bytesToMove, type DirtyModel, localDiskBytes, type Vm } from '../inventory/vm.ts'
@@ -12,6 +13,7 @@ import type { StartOptions } from '../migration/start-options.ts'
 import { bytes, bytesPerSecond, showBytes } from '../units.ts'
 import { around, type Chance } from './chance.ts'
 import type { Kernel } from './kernel.ts'
+import { seenOnPaths } from './monitor.ts'
 import { SimNetwork, type SimPath } from './network.ts'
 import { dirtiedWithin, type Guest } from './physics/guest-memory.ts'
 import { shareOut } from './physics/share.ts'
@@ -518,6 +520,10 @@ export class SimWorld {
     this.onRates?.()
   }
 
+  seenOnPaths(): readonly SeenOnPath[] {
+    return seenOnPaths(this.network, this.#flowing)
+  }
+
   #aim(transfer: Transfer): void {
     this.kernel.cancel(transfer.milestone)
     const span = milestoneIn(transfer, this.kernel.now)
@@ -537,6 +543,8 @@ export class SimWorld {
       this.#set(transfer.vm, transfer.source, 'stopping')
       this.#changed(transfer)
       this.#aim(transfer)
+      // Its cap does not hold any more.
+      if (Number.isFinite(transfer.cap)) this.shareAgain()
       return
     }
     if (transfer.status !== 'stopping' && transfer.status !== 'post-copy') return

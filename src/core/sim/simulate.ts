@@ -136,6 +136,8 @@ class Controller {
 
   #tick(): void {
     this.#world.kernel.after(tickEvery, () => {
+      const paths = this.#world.seenOnPaths()
+      if (paths.length > 0) this.observe({ kind: 'network', paths })
       this.observe({ kind: 'tick' })
       if (this.state.endedAt === undefined) this.#tick()
     })

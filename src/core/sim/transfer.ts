@@ -91,9 +91,11 @@ export const wirePerByte = ({ options }: Transfer): number => wireShare[options.
 
 export const flowOf = (transfer: Transfer, perFlow: number): Flow => {
   const streams = Math.max(1, transfer.options.channels)
+  // While the guest stands still nothing holds QEMU back (migration_completion: the rate limit is taken off).
+  const cap = transfer.status === 'stopping' ? Number.POSITIVE_INFINITY : transfer.cap
   return {
     weight: streams,
-    most: Math.min(transfer.cap, streams * Math.min(perFlow, streamMost)),
+    most: Math.min(cap, streams * Math.min(perFlow, streamMost)),
     crosses: transfer.crosses,
   }
 }

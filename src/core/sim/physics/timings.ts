@@ -9,6 +9,8 @@ export const prepareTakes = 350
 export const migrateTakes = 40
 /** Handshakes before memory flows: TCP, the migration header, the return path. Counted in round trips. */
 export const setupRoundTrips = 3
+/** What a full drop-tail queue adds to the round trip: an assumption, for queues of routers hold from tens to hundreds of milliseconds. */
+export const queueWhenFull = 40
 /** One question to a hypervisor's monitor and its answer. */
 export const askTakes = 10
 /** Run the target, and see it run. */

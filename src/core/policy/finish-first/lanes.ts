@@ -1,0 +1,142 @@
+/** The ways out as a policy sees them: what a migration between two hosts crosses, how much of it is thought to be there, who has taken what. */
+import { type Crossing, crossings, pathKey, Pool, type Taken } from '../../control/water-filling.ts'
+import { offered, type PathEstimate } from '../../forecast/path-capacity.ts'
+import { lossLimit } from '../../forecast/tcp.ts'
+import type { HostId } from '../../ids.ts'
+import { findHost, type Path, type Snapshot, wayBetween } from '../../inventory/snapshot.ts'
+
+/** What a migration that has to wait may send: its connection lives. @unit bytes per second */
+export const floor = 64 * 1024
+
+export type Estimates = ReadonlyMap<string, PathEstimate>
+
+export interface Lane {
+  readonly path: Path | undefined
+  readonly crossed: readonly Crossing[]
+  /** Infinite where nothing is known to bound it. @unit bytes per second */
+  readonly narrowest: number
+  /** As `narrowest`, by what is stated: a path that carries little now carries more another time. @unit bytes per second */
+  readonly usual: number
+  /** What bounds one migration whatever the path carries: cards, and what one was seen to get at most. @unit bytes per second */
+  readonly own: number
+  /** What one stream gets at best. @unit bytes per second */
+  readonly perStream: number
+  /** Other people are on it: even the first keeps off their share. */
+  readonly shared: boolean
+  /** Names the path. */
+  readonly key: string
+  /** Names the path, and the card where that is narrower: who waits for one does not wait for the other. */
+  readonly queue: string
+}
+
+/** What one migration was seen to get at most is an average: it may have a little more. */
+const singleMay = 1.25
+
+/** What is known to bound one stream: what the inventory says, and what loss does over that round trip. */
+const streamLimit = ({ perFlow, rtt, loss }: Path): number =>
+  Math.min(perFlow ?? Number.POSITIVE_INFINITY, lossLimit(rtt ?? 0, loss ?? 0))
+
+/** What a path has for us by what is stated of it: other people's part is taken off. */
+export const declaredFor = ({ capacity, background }: Path): number | undefined =>
+  capacity === undefined ? undefined : Math.max(floor, capacity - (background ?? 0))
+
+/** Lanes are the same for as long as the estimates are. */
+const known = new WeakMap<Snapshot, WeakMap<Estimates, Map<HostId, Map<HostId, Lane>>>>()
+
+export class Lanes {
+  readonly #snapshot: Snapshot
+  readonly #estimates: Estimates
+  readonly #lanes: Map<HostId, Map<HostId, Lane>>
+  readonly #pool: Pool
+  readonly #bounded: boolean
+
+  /** @param bandwidth what the operator allows all together @unit bytes per second */
+  constructor(snapshot: Snapshot, estimates: Estimates, bandwidth: number | undefined) {
+    this.#snapshot = snapshot
+    this.#estimates = estimates
+    this.#pool = new Pool(bandwidth)
+    this.#bounded = bandwidth !== undefined
+    const ofSnapshot = known.get(snapshot) ?? new WeakMap<Estimates, Map<HostId, Map<HostId, Lane>>>()
+    known.set(snapshot, ofSnapshot)
+    this.#lanes = ofSnapshot.get(estimates) ?? new Map<HostId, Map<HostId, Lane>>()
+    ofSnapshot.set(estimates, this.#lanes)
+  }
+
+  lane(from: HostId, to: HostId): Lane {
+    const out = this.#lanes.get(from) ?? new Map<HostId, Lane>()
+    this.#lanes.set(from, out)
+    const found = out.get(to)
+    if (found !== undefined) return found
+    const lane = this.#measure(from, to)
+    out.set(to, lane)
+    return lane
+  }
+
+  estimate({ key }: Lane): PathEstimate | undefined {
+    return this.#estimates.get(key)
+  }
+
+  /** @param busy the share of its time in which it sends: the rest are handshakes */
+  offer(lane: Lane, streams: number, busy = 1): Taken {
+    return this.#pool.offer(lane.crossed, mostOf(lane, streams), busy)
+  }
+
+  take(lane: Lane, streams: number, busy = 1): Taken {
+    return this.#pool.take(lane.crossed, mostOf(lane, streams), busy)
+  }
+
+  /** Whether other people are on that path, and their part is known. */
+  isShared(key: string): boolean {
+    return this.#snapshot.paths.some(
+      path => pathKey(path) === key && path.capacity !== undefined && (path.background ?? 0) > 0,
+    )
+  }
+
+  /** Caps are promises to others here, not only shares among ours. */
+  isBounded({ shared }: Lane): boolean {
+    return shared || this.#bounded
+  }
+
+  /** Takes all it gets: nobody has a claim before it, and nobody else on the path is to be spared. */
+  isFree(lane: Lane, { first }: Taken): boolean {
+    return first && !this.isBounded(lane)
+  }
+
+  #measure(from: HostId, to: HostId): Lane {
+    const path = wayBetween(this.#snapshot, from, to)
+    const estimate = path === undefined ? undefined : this.#estimates.get(pathKey(path))
+    const now = (each: Path): number => this.#estimateOf(each)
+    const stated = (each: Path): number => declaredFor(each) ?? now(each)
+    const crossed = crossings(this.#snapshot, from, to, now)
+    const cards = crossed.filter(({ key }) => path === undefined || key !== pathKey(path))
+    const own = Math.min(narrowestOf(cards), (estimate?.single ?? Number.POSITIVE_INFINITY) * singleMay)
+    const key = path === undefined ? `${from} ${to}` : pathKey(path)
+    const narrowest = narrowestOf(crossed)
+    const card = findHost(this.#snapshot, from)?.nic ?? Number.POSITIVE_INFINITY
+    return {
+      path,
+      crossed,
+      narrowest,
+      usual: narrowestOf(crossings(this.#snapshot, from, to, stated)),
+      own,
+      perStream: path === undefined ? Number.POSITIVE_INFINITY : streamLimit(path),
+      shared: path?.capacity !== undefined && (path.background ?? 0) > 0,
+      key,
+      queue: path !== undefined && card < now(path) ? `${key} out of ${from}` : key,
+    }
+  }
+
+  /** What a path has for us. */
+  #estimateOf(path: Path): number {
+    const estimate = this.#estimates.get(pathKey(path))
+    const capacity = estimate === undefined ? declaredFor(path) : offered(estimate)
+    return Math.max(floor, capacity ?? Number.POSITIVE_INFINITY)
+  }
+}
+
+/** What one migration with so many streams can use, whatever else is on the path. @unit bytes per second */
+export const mostOf = ({ own, perStream }: Lane, streams: number): number =>
+  Math.min(own, perStream * Math.max(1, streams))
+
+const narrowestOf = (crossed: readonly Crossing[]): number =>
+  crossed.reduce((least, { capacity }) => Math.min(least, capacity), Number.POSITIVE_INFINITY)

@@ -1,0 +1,79 @@
+/** How a VM is sent: what has to be chosen before its first byte leaves (streams, throttle, the way out if it does not converge). */
+import type { Vm } from '../../inventory/vm.ts'
+import type { Switchover, Tuning } from '../../migration/migration.ts'
+import type { StartOptions } from '../../migration/start-options.ts'
+import { fraction, ms } from '../../units.ts'
+import { writesOf } from './guest.ts'
+import type { Lane } from './lanes.ts'
+
+/** While a guest stands still for its last part, the next has this share of the path, so that the path does not wait for handshakes. */
+const warmShare = 0.5
+/** A guest that writes more than this share of what is sent needs its whole downtime to converge, and the whole path for it. */
+const busyGuest = 0.1
+/** A guest that writes more than this share of its rate will be throttled: to this share, and in such steps. */
+const outruns = 0.5
+const leavesTo = 0.25
+const throttleMost = 0.99
+const throttleStep = fraction(0.2)
+/**
+ * Each further stream has a socket buffer of its own, whose content QEMU takes for sent, and a guest stands still until all of them are
+ * empty (8 channels at 100 Mbit/s in the lab: 1.2 to 3.5 s, one: 0.25 to 0.5 s). So more than one only where one is known not to fill
+ * the path, or where the path empties them within a small part of what its owner allows: several outlast losses that stop one.
+ */
+const channelsMost = 8
+/** Measured: see physics/timings.ts, `channelBuffer`. @unit bytes */
+const bufferOfChannel = 3_000_000
+const downtimeForBuffers = 0.25
+/** However much the buffers hold, a guest is told to stop with this share of its downtime to send. */
+const leastShare = 0.2
+
+/** Post-copy and multifd do not go together (QEMU 7.2), and post-copy has to be chosen at the start. */
+export function streamsFor(vm: Vm, lane: Lane | undefined): number {
+  if (lane === undefined || vm.policy.allow.includes('post-copy') || !Number.isFinite(lane.usual)) return 1
+  const needed = lane.perStream > 0 ? Math.ceil(Math.min(lane.usual, lane.own) / lane.perStream) : 1
+  const harmless = Math.floor((lane.usual * downtimeForBuffers * vm.policy.maxDowntime) / 1000 / bufferOfChannel)
+  return Math.min(channelsMost, Math.max(1, needed, harmless))
+}
+
+export function optionsFor(vm: Vm, lane: Lane | undefined): StartOptions {
+  const postCopy = vm.policy.allow.includes('post-copy')
+  return {
+    channels: streamsFor(vm, lane),
+    compression: 'none',
+    autoConverge: !postCopy,
+    postCopy,
+    throttle: throttleFor(vm, Math.min(lane?.usual ?? Number.POSITIVE_INFINITY, lane?.own ?? Number.POSITIVE_INFINITY)),
+  }
+}
+
+/** A guest that is known to outrun its path is slowed at once to where it converges, not in ten steps of a round each. */
+function throttleFor(vm: Vm, rate: number): StartOptions['throttle'] {
+  const writes = writesOf(vm)
+  if (!Number.isFinite(rate) || writes <= rate * outruns) return undefined
+  return { initial: fraction(Math.min(throttleMost, 1 - (rate * leavesTo) / writes)), step: throttleStep }
+}
+
+/**
+ * Less than its owner allows, where the next may warm up beside it: the hypervisor is told to stop a guest with so much less to send
+ * that its owner's limit holds all the same. What the buffers of several streams hold comes on top of what the hypervisor counts.
+ */
+export function firstDowntime(vm: Vm, { narrowest }: Lane, channels: number): Tuning['downtimeLimit'] {
+  const { maxDowntime } = vm.policy
+  const share = writesOf(vm) > narrowest * busyGuest ? 1 : warmShare
+  const buffers = emptied(channels, narrowest)
+  return ms(Math.max(maxDowntime * leastShare, maxDowntime * share - buffers))
+}
+
+/** How long what the buffers of several streams hold takes. @unit ms */
+const emptied = (channels: number, rate: number): number =>
+  channels > 1 ? (channels * bufferOfChannel * 1000) / Math.max(1, rate) : 0
+
+/** The share of its path that another may have while it stands still, so that its owner's limit holds. */
+export function roomBeside(
+  { tuning, streams }: Pick<Switchover, 'tuning' | 'streams'>,
+  { policy }: Vm,
+  { narrowest }: Lane,
+): number {
+  const whole = (tuning.downtimeLimit + emptied(streams, narrowest)) / Math.max(1, policy.maxDowntime)
+  return Math.min(warmShare, Math.max(0, 1 - whole))
+}

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { aSite, aSnapshot, aVm, driven, migrationOf, someVms } from '../../../../test/arbitraries.ts'
+import {
+  decide,
+  gib,
+  guests,
+  hundred,
+  inPhase,
+  pathOf,
+  progress,
+  ready,
+  roomy,
+  startOf,
+  tended,
+  tick,
+  type Timed,
+  twoWays,
+} from '../../../../test/finish-first-facts.ts'
+import { lived, makespan } from '../../../../test/finish-first-worlds.ts'
+import type { Evacuation } from '../../control/evacuation.ts'
+import type { Started } from '../../control/observed.ts'
+import { step } from '../../control/step.ts'
+import { hostId, siteId, vmId } from '../../ids.ts'
+import { instant } from '../../instant.ts'
+import type { Snapshot } from '../../inventory/snapshot.ts'
+import type { Vm } from '../../inventory/vm.ts'
+import type { Timeline } from '../../sim/timeline.ts'
+import { mebibytes, ms } from '../../units.ts'
+
+/** The plan has all of them go to b. */
+function allToB(snapshot: Snapshot): Started {
+  const { plan, ...start } = startOf(snapshot)
+  return { ...start, plan: { ...plan, moves: plan.moves.map(move => ({ ...move, target: hostId('b-1') })) } }
+}
+
+describe('a way that nobody waits for', () => {
+  const towardsC = (capacity: number): readonly string[] => {
+    const facts: Timed[] = [
+      [0, allToB(twoWays(100, capacity, someVms(8)))],
+      [1, ready(1)],
+      [2, ready(2)],
+      [1_000, tick],
+    ]
+    return [...driven(facts).migrations.in('preparing')].filter(({ target }) => target === hostId('c-1')).map(m => m.vm)
+  }
+
+  test('takes over from the front of another queue, until it has two of its own', () => {
+    // vm-4 was made ready for b meanwhile, when vm-1 had set out.
+    assert.deepEqual(towardsC(100), ['vm-3', 'vm-5'])
+  })
+
+  test('only what is home sooner by it than the other queue ends', () => {
+    // Eight of 8.4 s each by b; one takes 42 s at 20 Mbit/s, 84 s at 10.
+    assert.deepEqual(towardsC(20), ['vm-3'])
+    assert.deepEqual(towardsC(10), [])
+  })
+
+  test('but not what would be home later, however idle it is', () => {
+    const took = makespan(lived(twoWays(1_000, 10, guests(12, 1))))
+    assert.ok(took < 300_000, `${Math.round(took / 1000)} s; all by the fast way take 206 s`)
+  })
+
+  test('nothing for a site that no path leads to', () => {
+    const snapshot = aSnapshot({
+      sites: [aSite('a'), aSite('b', { safe: true }), aSite('c', { safe: true })],
+      hosts: [roomy('a-1', 'a'), roomy('b-1', 'b'), roomy('c-1', 'c')],
+      paths: [pathOf(1_000)],
+      vms: someVms(40),
+    })
+    const facts: Timed[] = [[0, startOf(snapshot)], ...Array.from({ length: 30 }, (_, n): Timed => [n, tick])]
+    const ahead = driven(facts).migrations.count('preparing')
+    assert.ok(ahead <= 3, `${ahead} hold memory`)
+  })
+})
+
+/** `vm-1` flows to b, through which nothing goes after its first bytes; c has nobody, and is as fast. */
+const silentWay = (
+  vms: readonly Vm[],
+  until: number,
+  change: Partial<Snapshot> = {},
+  others: readonly Timed[] = [],
+): Evacuation => {
+  const facts: Timed[] = [
+    [0, allToB({ ...twoWays(100, 100, vms), ...change })],
+    [1, ready(1)],
+    ...others,
+    [900, progress(1, { sent: mebibytes(1) })],
+  ]
+  for (let at = 1_000; at <= until; at += 1_000) facts.push([at, tick])
+  return driven(facts)
+}
+describe('a way on which nothing moves', () => {
+  test('in worlds: what it was to carry goes by the other one, and all come out', () => {
+    const timeline: Timeline = [
+      { at: ms(20_000), jitter: ms(0), what: { kind: 'cut', path: [siteId('a'), siteId('b')] } },
+    ]
+    const { state } = lived(twoWays(1_000, 1_000, guests(12, 1)), timeline)
+    assert.equal(state.migrations.count('landed'), 12)
+    const last = Math.max(...[...state.migrations.in('landed')].map(({ switchedAt }) => switchedAt))
+    // 12 × 17 s by one way, a minute until the one that was stuck is called back, and a start anew.
+    assert.ok(last < 320_000, `${Math.round(last / 1000)} s`)
+    const later = [...state.migrations.in('landed')].filter(({ startedAt }) => startedAt > 60_000)
+    for (const { vm, target } of later) assert.equal(target, hostId('c-1'), vm)
+  })
+
+  test('ready ones that wait for it are let go, the largest first, and one of them finds out whether it is the path', () => {
+    const sizes = [100, 5, 6, 7]
+    const vms = sizes.map((used, n) => aVm(`vm-${n + 1}`, 'a-1', { used: mebibytes(used), value: n === 0 ? 100 : 1 }))
+    const all: readonly Timed[] = [2, 4].map(n => [n, ready(n)])
+    const before = silentWay(vms, 10_000, {}, all)
+    // vm-3 is being made ready at c, which it will have left in half a second.
+    assert.deepEqual(inPhase(before, 'preparing'), ['vm-2', 'vm-3', 'vm-4'])
+    assert.deepEqual(tended(decide(before, 11_000)), [])
+    const intents = tended(decide(silentWay(vms, 11_000, {}, all), 12_000))
+    assert.deepEqual(
+      intents.map(each => ('vm' in each ? [each.kind, each.vm] : [])),
+      [
+        ['start', 'vm-2'],
+        ['release', 'vm-4'],
+      ],
+    )
+    // Its target is taken down, and it is made ready at the other.
+    const [rolledBack] = step(silentWay(vms, 11_000, {}, all), tick, instant(12_000)).commands.filter(
+      ({ kind }) => kind === 'roll-back',
+    )
+    assert.ok(rolledBack?.kind === 'roll-back' && rolledBack.vm === vmId('vm-4'))
+    assert.equal(rolledBack.failure.code, 'postponed')
+    const failed = { kind: 'attempt-failed', vm: vmId('vm-4'), attempt: 1, failure: rolledBack.failure } as const
+    const state = step(
+      step(silentWay(vms, 11_000, {}, all), tick, instant(12_000)).state,
+      failed,
+      instant(12_300),
+    ).state
+    const m = migrationOf(state, 'vm-4')
+    assert.ok(m.phase === 'preparing' && m.target === hostId('c-1'), m.phase)
+  })
+
+  test('one through which nothing went for a minute is called back, to go another way; what was sent of it is lost, so not before', () => {
+    const vms = [aVm('vm-1', 'a-1')]
+    assert.equal(called(silentWay(vms, 59_000)), undefined)
+    const cause = called(silentWay(vms, 62_000))
+    assert.equal(cause?.code, 'target-unreachable')
+    assert.match(cause.detail, /^nothing went through for [\d.]+ (s|min.*), and another way is idle$/)
+  })
+
+  test('it is not where no other way leads out, or the other one is as silent', () => {
+    const vms = [aVm('vm-1', 'a-1')]
+    assert.equal(called(silentWay(vms, 120_000, { paths: [pathOf(100)] })), undefined)
+  })
+
+  test('nor where the other one is busy for longer than some seconds', () => {
+    const vms = [aVm('vm-1', 'a-1'), aVm('vm-2', 'a-1', { used: gib(8), memory: gib(8) })]
+    const start = startOf(twoWays(100, 100, vms))
+    const to = (vm: string) => hostId(vm === 'vm-1' ? 'b-1' : 'c-1')
+    const moves = start.plan.moves.map(move => ({ ...move, target: to(move.vm) }))
+    const facts: Timed[] = [
+      [0, { ...start, plan: { ...start.plan, moves } }],
+      [1, ready(1)],
+      [2, ready(2)],
+      [900, progress(1, { sent: mebibytes(1) })],
+    ]
+    for (let at = 1_000; at <= 90_000; at += 1_000)
+      facts.push(
+        [at, progress(2, { sent: mebibytes(at / 100), remaining: gib(6), total: gib(8), rate: hundred })],
+        [at, tick],
+      )
+    assert.equal(called(driven(facts)), undefined)
+  })
+})
+
+function called(state: Evacuation) {
+  const m = migrationOf(state, 'vm-1')
+  return m.phase === 'pre-copy' ? m.cancelling : undefined
+}

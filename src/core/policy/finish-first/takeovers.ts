@@ -1,0 +1,127 @@
+/**
+ * A way that nobody waits for any more takes over from the others: what would be home sooner by it, and what waits, or is stuck, on a way
+ * on which nothing moves.
+ */
+import type { HostId, VmId } from '../../ids.ts'
+import { bytesToMove } from '../../inventory/vm.ts'
+import type { PreCopy } from '../../migration/migration.ts'
+import { showTime } from '../../units.ts'
+import type { Intent, PolicyView } from '../policy.ts'
+import type { Lane, Lanes } from './lanes.ts'
+import type { Queue, Queues } from './queues.ts'
+import { optionsFor } from './start-options-for.ts'
+import { type Loads, rateOf, waysFrom } from './ways.ts'
+
+/** Taking over is worth it when it is done by this share of the time the other way would take. */
+const worthTakingOver = 0.9
+/** A way is idle when what it has is through by then. @unit seconds */
+const nearlyIdle = 5
+/** A path that is silent for so long is taken for cut. @unit ms */
+const silentTooLong = 60_000
+/** A queue is looked through so far from its end. */
+const lookahead = 64
+/** So many are made ready on one way at least (ahead.ts). */
+const aheadLeast = 2
+
+export class Takeovers {
+  readonly #view: PolicyView
+  readonly #lanes: Lanes
+  readonly #queues: Queues
+  readonly #loads: Loads
+  readonly #isSilent: (lane: Lane) => boolean
+  readonly #taken = new Set<string>()
+
+  constructor(view: PolicyView, lanes: Lanes, queues: Queues, loads: Loads, isSilent: (lane: Lane) => boolean) {
+    this.#view = view
+    this.#lanes = lanes
+    this.#queues = queues
+    this.#loads = loads
+    this.#isSilent = isSilent
+  }
+
+  /** One from each queue at most: the first that an idle way brings home sooner than the queue ends. */
+  *fromQueues(): Generator<Intent> {
+    for (const [key, { lane, bytes, vms }] of this.#queues.byLane) {
+      if (lane === undefined) continue
+      const load = this.#loads.get(key)?.bytes ?? 0
+      const isSilent = this.#isSilent(lane)
+      const endsAt = isSilent ? Number.POSITIVE_INFINITY : (bytes + load) / rateOf(lane)
+      let looked = 0
+      // When the silent way speaks again, what is small is sooner through it.
+      for (const id of isSilent ? this.#largestFirst(vms.slice(-lookahead)) : vms) {
+        const m = this.#view.migrations.get(id)
+        if (m?.phase !== 'queued' || (m.notBefore !== undefined && m.notBefore > this.#view.now)) continue
+        if ((looked += 1) > aheadLeast) break
+        const size = bytesToMove(this.#view.vmOf(id))
+        const sooner = (before: number, way: Lane): boolean => (before + size) / rateOf(way) <= endsAt * worthTakingOver
+        const host = this.#idleWay(m, m.excluded, lane, sooner)
+        if (host === undefined) continue
+        const candidate = {
+          vm: id,
+          options: optionsFor(this.#view.vmOf(id), this.#lanes.lane(m.source, host)),
+          prefer: host,
+        }
+        yield { kind: 'prepare', candidates: [candidate], atMost: 1 }
+        break
+      }
+    }
+  }
+
+  /** Ready ones that wait for a way on which nothing moves, while another is idle. */
+  *fromSilentWays(): Generator<Intent> {
+    const preparing = [...this.#view.migrations.in('preparing')].map(({ vm }) => vm)
+    for (const id of this.#largestFirst(preparing)) {
+      const m = this.#view.migrations.get(id)
+      if (m?.phase !== 'preparing' || !m.ready) continue
+      const lane = this.#lanes.lane(m.source, m.target)
+      if (!this.#isSilent(lane) || this.#idleWay(m, m.excluded, lane, isNearlyIdle) === undefined) continue
+      yield { kind: 'release', vm: m.vm, why: `nothing moves on the way to ${m.target}, and another is idle` }
+    }
+  }
+
+  /** … and those through which nothing goes. What was sent of them is lost, so they are given some time. */
+  *fromSilence(silentFor: (m: PreCopy) => number): Generator<Intent> {
+    for (const m of this.#view.migrations.in('pre-copy')) {
+      const silence = silentFor(m)
+      if (silence < silentTooLong || m.cancelling !== undefined || m.switching) continue
+      const lane = this.#lanes.lane(m.source, m.target)
+      if (!this.#isSilent(lane) || this.#idleWay(m, [...m.excluded, m.target], lane, isNearlyIdle) === undefined)
+        continue
+      const why = `nothing went through for ${showTime(silence)}, and another way is idle`
+      yield { kind: 'cancel', vm: m.vm, why, again: 'elsewhere' }
+    }
+  }
+
+  #largestFirst(vms: readonly VmId[]): readonly VmId[] {
+    const size = (vm: VmId): number => bytesToMove(this.#view.vmOf(vm))
+    return [...vms].sort((a, b) => size(b) - size(a))
+  }
+
+  #idleWay(
+    { vm: id, source }: { readonly vm: VmId; readonly source: HostId },
+    excluded: readonly HostId[],
+    instead: Lane,
+    goodEnough: (before: number, lane: Lane) => boolean,
+  ): HostId | undefined {
+    const vm = this.#view.vmOf(id)
+    for (const hosts of waysFrom(this.#view, source)) {
+      const [first] = hosts
+      if (first === undefined) continue
+      const lane = this.#lanes.lane(source, first)
+      if (lane.queue === instead.queue || this.#taken.has(lane.queue) || this.#isSilent(lane)) continue
+      const load = this.#loads.get(lane.queue)
+      if (isAwaited(this.#view, this.#queues.byLane.get(lane.queue)) || (load?.count ?? 0) >= aheadLeast) continue
+      if (!goodEnough(load?.bytes ?? 0, lane)) continue
+      const host = hosts.find(each => !excluded.includes(each) && this.#view.freeAt(each) >= vm.memory)
+      if (host === undefined) continue
+      this.#taken.add(lane.queue)
+      return host
+    }
+    return undefined
+  }
+}
+
+const isNearlyIdle = (before: number, lane: Lane): boolean => before / rateOf(lane) <= nearlyIdle
+
+const isAwaited = (view: PolicyView, queue: Queue | undefined): boolean =>
+  queue?.vms.some(vm => view.migrations.get(vm)?.phase === 'queued') === true
