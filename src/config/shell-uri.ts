@@ -4,7 +4,8 @@
  *     ssh://USER@HOST:PORT              over the system's ssh
  *     local:///                         this machine
  *     netns://NAMESPACE                 a network namespace of this machine
- *     pid:///run/libvirt/libvirtd.pid   the namespaces of a process of this machine: a daemon in a container, the lab's hosts
+ *     pid:///run/libvirt/libvirtd.pid   the namespaces of a process of this machine: a daemon in a container, the lab's hosts; odd
+ *                                       characters of the file's name as in a URL (%20)
  */
 import { UriError } from './host-uri.ts'
 
@@ -34,7 +35,7 @@ export function parseShellUri(text: string): ShellUri {
       return { kind: 'netns', namespace: authority }
     case 'pid':
       if (authority !== '' || path.length < 2) throw wrong
-      return { kind: 'pid', file: path }
+      return { kind: 'pid', file: decoded(path, wrong) }
     case 'ssh': {
       // A name that began with "-" would be an option to ssh.
       const found = /^(?:(\w[\w.-]*)@)?(\[[0-9a-f:]+\]|\w[\w.-]*)(?::(\d{1,5}))?$/i.exec(authority)
@@ -44,5 +45,15 @@ export function parseShellUri(text: string): ShellUri {
     }
     default:
       throw wrong
+  }
+}
+
+/** @throws wrong */
+function decoded(path: string, wrong: UriError): string {
+  try {
+    return decodeURIComponent(path)
+  } catch (error) {
+    if (error instanceof URIError) throw wrong
+    throw error
   }
 }

@@ -28,7 +28,7 @@ export function labConfig(root: string, spec: LabSpec): string {
         memory: printBytes(host.memory),
         migrationAddress: hostAddress(number, h),
         ...(spec.driver === 'libvirt'
-          ? { shell: `pid://${join(libvirtFolder(root, spec.name, host.id), 'run', 'libvirtd.pid')}` }
+          ? { shell: `pid://${inUri(join(libvirtFolder(root, spec.name, host.id), 'run', 'libvirtd.pid'))}` }
           : {}),
         ...(spec.tls === true ? tlsOf(root, spec, host.id, hostAddress(number, h)) : {}),
       })),
@@ -62,3 +62,5 @@ const tlsOf = (root: string, { name }: LabSpec, host: HostId, address: string) =
   listenAddress: address,
   tls: true,
 })
+
+const inUri = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
