@@ -135,7 +135,7 @@ describe('a cap that spares the neighbours', () => {
   })
 
   test('stays up when more goes through, and is tried higher still, until that brings nothing', () => {
-    const cap = (until: number): number | undefined => capAt(until, 0, at => (at < 5_000 ? 70 : 100))
+    const cap = (until: number): number | undefined => capAt(until, 0, at => (at <= 5_000 ? 70 : 100))
     // What goes through in a trial is believed at once, and half as much again tried beside it.
     assert.deepEqual([4, 5, 8, 16].map(cap), [70, 105, 150, 100])
   })
