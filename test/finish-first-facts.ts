@@ -87,6 +87,15 @@ export const queueing = (milliseconds: number, to = 'b'): Observed => ({
   paths: [{ from: siteId('a'), to: siteId(to), queueing: ms(milliseconds), loss: fraction(0) }],
 })
 
+/** @param rate in Mbit/s */
+export const flows = (n: number, at: number, rate: number, attempt = 1): Timed => [
+  at,
+  progress(n, { rate: megabitsPerSecond(rate), sent: mebibytes(at / 100) }, attempt),
+]
+/** A tick each second after these, from the first to the last. */
+export const eachSecond = (from: number, to: number, facts: (at: number) => readonly Timed[]): readonly Timed[] =>
+  Array.from({ length: to - from + 1 }, (_, n) => (from + n) * 1_000).flatMap(at => [...facts(at), [at, tick] as const])
+
 // ── what is decided ──
 
 export interface ViewChange {

@@ -3,40 +3,15 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Evacuation } from '../src/core/control/evacuation.ts'
-import { unlearned } from '../src/core/forecast/dirty-model.ts'
-import { MigrationTable } from '../src/core/control/migration-table.ts'
-import type { Limits } from '../src/core/control/observed.ts'
-import { type Instant, instant } from '../src/core/instant.ts'
-import type { Path, Snapshot } from '../src/core/inventory/snapshot.ts'
-import type { Migration, PostCopy, PreCopy, Switchover } from '../src/core/migration/migration.ts'
-import { plainStart } from '../src/core/migration/start-options.ts'
+import type { Switchover } from '../src/core/migration/migration.ts'
 import { generateWorld, type PathKind, type WorldSpec } from '../src/core/sim/generate.ts'
-import { beginRehearsal, type Rehearsal } from '../src/core/sim/rehearse.ts'
-import type { SimRow, Simulated } from '../src/core/sim/simulate.ts'
-import type { SimWorld } from '../src/core/sim/sim-world.ts'
-import type { Timeline } from '../src/core/sim/timeline.ts'
-import { type BytesPerSecond, bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../src/core/units.ts'
-import { aHost, aPath, aSnapshot, aVm, runs } from './arbitraries.ts'
+import { beginRehearsal } from '../src/core/sim/rehearse.ts'
+import type { SimRow } from '../src/core/sim/simulate.ts'
+import { bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../src/core/units.ts'
+import { runs } from './arbitraries.ts'
+import { unlimited } from './finish-first-facts.ts'
+import { flowing, Meter, onlyPath, ours, watched, withPath } from './finish-first-worlds.ts'
 
-const unlimited: Limits = { maxParallel: undefined, bandwidth: undefined }
-const ours = { policy: 'finish-first', limits: unlimited, seed: 1 } as const
-
-/** Looks at the state after every event of the simulation. */
-function lived(rehearsal: Rehearsal, look: (state: Evacuation, world: SimWorld, now: Instant) => void): Simulated {
-  const run = beginRehearsal(rehearsal)
-  let before: Evacuation | undefined
-  for (;;) {
-    const goesOn = run.advance(1)
-    const { state, world } = run.soFar()
-    if (state !== before) look(state, world, run.now)
-    before = state
-    if (!goesOn) return run.soFar()
-  }
-}
-
-const flowing = (state: Evacuation): readonly (PreCopy | PostCopy)[] => [
-  ...state.migrations.in('pre-copy', 'post-copy'),
-]
 const standing = (state: Evacuation): readonly Switchover[] =>
   [...state.migrations.in('switchover')].filter(({ finishing }) => !finishing)
 
@@ -44,17 +19,24 @@ const calm = [
   { warm: 0, hot: 0 },
   { warm: 0.3, hot: 0 },
 ] as const
+/** Their handshakes take next to none of their time. */
+const large = mebibytes(4_096)
+const mixed = mebibytes(512)
+interface Worlds {
+  readonly median?: typeof large
+  readonly activities?: readonly WorldSpec['activity'][]
+}
 /** One path between two sites, however it fares; a few hosts, all with room. */
 const arbOnePath = (
   kinds: readonly PathKind[],
-  activities: readonly WorldSpec['activity'][] = [...calm, { warm: 0.3, hot: 0.2 }],
+  { median = mixed, activities = [...calm, { warm: 0.3, hot: 0.2 }] }: Worlds = {},
 ): fc.Arbitrary<WorldSpec> =>
   fc.record({
     endangered: fc.constant(1),
     safe: fc.constant(1),
     hosts: fc.integer({ min: 1, max: 3 }),
     vms: fc.integer({ min: 1, max: 10 }),
-    memory: fc.constant({ kind: 'lognormal', median: mebibytes(512), spread: 2 } as const),
+    memory: fc.constant({ kind: 'lognormal', median, spread: 2 } as const),
     activity: fc.constantFrom(...activities),
     path: fc.record({
       kind: fc.constantFrom(...kinds),
@@ -68,22 +50,12 @@ const arbOnePath = (
 const steady = ['steady'] as const
 const changing = ['steady', 'step', 'ramp', 'saw'] as const
 
-const onlyPath = ({ paths }: Snapshot): Path => {
-  const [path] = paths
-  assert.ok(path !== undefined && paths.length === 1)
-  return path
-}
-const withPath = (snapshot: Snapshot, change: Partial<Path>): Snapshot => ({
-  ...snapshot,
-  paths: [{ ...onlyPath(snapshot), ...change }],
-})
-
 describe('on one path', () => {
-  test('at any moment one leads without a cap and at most one waits, however the path fares', () => {
+  test('as it is stated: at any moment one leads without a cap, and of large ones at most one waits', () => {
     let warm = 0
     fc.assert(
-      fc.property(arbOnePath(changing), spec => {
-        lived({ ...generateWorld(spec), ...ours }, state => {
+      fc.property(arbOnePath(steady, { median: large }), spec => {
+        watched({ ...generateWorld(spec), ...ours }, state => {
           const flows = flowing(state)
           const leads = flows.filter(({ tuning }) => tuning.rate === undefined)
           assert.ok(leads.length <= 1, `${leads.length} have no cap`)
@@ -96,19 +68,79 @@ describe('on one path', () => {
     assert.ok(warm > 100, `somebody waits ${warm} times`)
   })
 
-  test('all come out, and nobody’s rate is changed more than once or twice: caps do not go to and fro', () => {
+  test('as it is stated: of small ones a few fill the path together, and still one only has no cap', () => {
+    let together = 0
     fc.assert(
-      fc.property(arbOnePath(changing, calm), spec => {
-        const changes = new Map<string, number>()
-        const onRow = ({ commands }: SimRow): void => {
-          for (const command of commands)
-            if (command.kind === 'adjust') changes.set(command.vm, (changes.get(command.vm) ?? 0) + 1)
-        }
-        const run = beginRehearsal({ ...generateWorld(spec), ...ours, watch: { onRow } })
-        run.advance(Number.POSITIVE_INFINITY)
-        const { state } = run.soFar()
-        assert.equal(state.migrations.count('landed'), state.migrations.size)
-        for (const [vm, times] of changes) assert.ok(times <= 2, `the rate of ${vm} was changed ${times} times`)
+      fc.property(arbOnePath(steady, { median: mebibytes(64) }), spec => {
+        watched({ ...generateWorld(spec), ...ours }, state => {
+          const flows = flowing(state)
+          const leads = flows.filter(({ tuning }) => tuning.rate === undefined)
+          assert.ok(leads.length <= 1, `${leads.length} have no cap`)
+          if (flows.length > 2) together += 1
+        })
+      }),
+      runs(40),
+    )
+    assert.ok(together > 20, `more than two flow ${together} times`)
+  })
+
+  test('however it fares: more than one without a cap is a trial, which ends after five seconds', () => {
+    fc.assert(
+      fc.property(arbOnePath(changing), spec => {
+        let [since, most] = [Number.POSITIVE_INFINITY, 0]
+        watched({ ...generateWorld(spec), ...ours }, (state, _, now) => {
+          const flows = flowing(state)
+          most = Math.max(most, flows.length)
+          const leads = flows.filter(({ tuning }) => tuning.rate === undefined)
+          if (leads.length <= 1) since = Number.POSITIVE_INFINITY
+          else since = Math.min(since, now)
+          assert.ok(now - since <= 6_000, `${leads.length} have no cap for ${now - since} ms`)
+        })
+        assert.ok(most <= 6, `${most} flowed at one time`)
+      }),
+      runs(60),
+    )
+  })
+
+  /** How often each one’s rate was changed. */
+  const changesIn = (spec: WorldSpec): readonly number[] => {
+    const { snapshot, timeline } = generateWorld(spec)
+    const changes = new Map<string, number>(snapshot.vms.map(({ id }) => [id, 0]))
+    const onRow = ({ commands }: SimRow): void => {
+      for (const command of commands)
+        if (command.kind === 'adjust') changes.set(command.vm, (changes.get(command.vm) ?? 0) + 1)
+    }
+    const run = beginRehearsal({ snapshot, timeline, ...ours, watch: { onRow } })
+    run.advance(Number.POSITIVE_INFINITY)
+    const { migrations } = run.soFar().state
+    assert.equal(migrations.count('landed'), migrations.size, 'all come out')
+    return [...changes.values()]
+  }
+
+  test('all come out, and caps do not go to and fro: changed once, to lead; a few times where small ones share', () => {
+    fc.assert(
+      fc.property(arbOnePath(steady, { median: large, activities: calm }), spec => {
+        for (const times of changesIn(spec)) assert.ok(times <= 1, `changed ${times} times`)
+      }),
+      runs(40),
+    )
+    fc.assert(
+      fc.property(arbOnePath(steady, { activities: calm }), spec => {
+        const changes = changesIn(spec)
+        assert.ok(Math.max(...changes) <= 5, `changed ${Math.max(...changes)} times`)
+        const all = changes.reduce((sum, times) => sum + times, 0)
+        assert.ok(all <= 2 * changes.length, `${all} changes for ${changes.length} VMs`)
+      }),
+      runs(40),
+    )
+  })
+
+  test('all come out, and on a path that changes a rate is changed some three times a VM at most', () => {
+    fc.assert(
+      fc.property(arbOnePath(changing, { activities: calm }), spec => {
+        const changes = changesIn(spec)
+        const all = changes.reduce((sum, times) => sum + times, 0)
+        assert.ok(all <= 3 * changes.length, `${all} changes for ${changes.length} VMs`)
       }),
       runs(60),
     )
@@ -119,7 +151,7 @@ describe('on one path', () => {
     const handOver = 20 + 60 * 1.5
     fc.assert(
       fc.property(arbOnePath(steady), spec => {
-        const { state } = lived({ ...generateWorld(spec), ...ours }, () => undefined)
+        const { state } = watched({ ...generateWorld(spec), ...ours }, () => undefined)
         for (const { vm, downtime = 0 } of state.migrations.in('landed')) {
           const { maxDowntime } = state.vms.get(vm)?.policy ?? { maxDowntime: 0 }
           const most = maxDowntime + 2 * spec.path.rtt + handOver
@@ -161,8 +193,6 @@ describe('on one path', () => {
 
 /** What one that waits may send. @unit bytes per second */
 const waiting = 65_536
-/** A rate is changed in flight only for more than a tenth. */
-const within = 1.11
 
 describe('what the operator and the neighbours bound', () => {
   test('at any moment no more are on their way than allowed', () => {
@@ -170,7 +200,7 @@ describe('what the operator and the neighbours bound', () => {
     fc.assert(
       fc.property(arbOnePath(['steady', 'step', 'one-flow']), fc.integer({ min: 1, max: 3 }), (spec, maxParallel) => {
         const limits = { ...unlimited, maxParallel }
-        lived({ ...generateWorld(spec), ...ours, limits }, state => {
+        watched({ ...generateWorld(spec), ...ours, limits }, state => {
           const all = flowing(state).length + standing(state).length
           if (all === maxParallel) reached += 1
           assert.ok(all <= maxParallel, `${all} are on their way`)
@@ -187,13 +217,13 @@ describe('what the operator and the neighbours bound', () => {
       fc.property(arbOnePath(changing), fc.integer({ min: 2, max: 300 }), (spec, percent) => {
         const world = generateWorld(spec)
         const bandwidth = bytesPerSecond(((onlyPath(world.snapshot).capacity ?? 0) * percent) / 100)
-        lived({ ...world, ...ours, limits: { ...unlimited, bandwidth } }, state => {
+        watched({ ...world, ...ours, limits: { ...unlimited, bandwidth } }, state => {
           const flows = flowing(state)
           for (const { vm, tuning } of flows) assert.ok(tuning.rate !== undefined, `${vm} has no cap`)
           if (standing(state).length > 0 || state.migrations.count('switchover') > 0) return
           const together = flows.reduce((sum, { tuning }) => sum + (tuning.rate ?? Infinity), 0)
           seen += flows.length
-          assert.ok(together <= bandwidth * within + waiting, `${together} of ${bandwidth}`)
+          assert.ok(together <= bandwidth + flows.length * waiting, `${together} of ${bandwidth}`)
         })
       }),
       runs(40),
@@ -201,156 +231,71 @@ describe('what the operator and the neighbours bound', () => {
     assert.ok(seen > 100)
   })
 
-  test('other people’s traffic keeps its part while nobody stands still', () => {
+  /** What went through second by second, beside so much of other people’s traffic. */
+  const measured = (spec: WorldSpec, percent: number): Meter => {
+    const { snapshot, timeline } = generateWorld(spec)
+    const background = bytesPerSecond(((onlyPath(snapshot).capacity ?? 0) * percent) / 100)
+    const meter = new Meter(background)
+    const watch = { onRates: meter.onRates }
+    const run = beginRehearsal({ snapshot: withPath(snapshot, { background }), timeline, ...ours, watch })
+    run.advance(Number.POSITIVE_INFINITY)
+    meter.until(run.now)
+    return meter
+  }
+  const arbPercent = fc.integer({ min: 10, max: 80 })
+
+  test('other people’s traffic keeps nine tenths of its part over any five seconds; on a path that changes, nearly as much all in all', () => {
     let seen = 0
     fc.assert(
-      fc.property(arbOnePath(steady), fc.integer({ min: 10, max: 80 }), (spec, percent) => {
+      fc.property(arbOnePath(steady), arbPercent, (spec, percent) => {
+        for (const { theirs, left } of measured(spec, percent).over(5)) {
+          seen += 1
+          assert.ok(theirs >= 0.9 * left, `they have ${theirs} of the ${left} that they could`)
+        }
+      }),
+      runs(30),
+    )
+    assert.ok(seen > 1_000, `${seen} looks`)
+    fc.assert(
+      fc.property(arbOnePath(changing), arbPercent, (spec, percent) => {
+        const all = [...measured(spec, percent).over(1)]
+        const [theirs, left] = [
+          all.reduce((sum, each) => sum + each.theirs, 0),
+          all.reduce((sum, each) => sum + each.left, 0),
+        ]
+        // Where the path falls under what they want, ours has its share of it like any stream.
+        assert.ok(theirs >= 0.85 * left, `they have ${theirs} of the ${left} that they could`)
+      }),
+      runs(30),
+    )
+  })
+
+  test('caps leave them their part, but for trials: half as much again, for five seconds, and ten seconds apart', () => {
+    let [seen, tried] = [0, 0]
+    fc.assert(
+      fc.property(arbOnePath(steady, { median: large }), arbPercent, (spec, percent) => {
         const { snapshot, timeline } = generateWorld(spec)
         const capacity = onlyPath(snapshot).capacity ?? 0
         const background = bytesPerSecond((capacity * percent) / 100)
-        lived({ snapshot: withPath(snapshot, { background }), timeline, ...ours }, state => {
+        const left = (capacity - background) * 1.01 + waiting
+        let [since, ended] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+        watched({ snapshot: withPath(snapshot, { background }), timeline, ...ours }, (state, _, now) => {
           if (state.migrations.count('switchover') > 0) return
           const caps = flowing(state).map(({ tuning }) => tuning.rate ?? Infinity)
-          seen += caps.length
           const together = caps.reduce((sum, rate) => sum + rate, 0)
-          assert.ok(together <= (capacity - background) * within + waiting, `${together} of ${capacity - background}`)
+          seen += caps.length
+          assert.ok(together <= left * 1.5, `${together} of ${left}`)
+          if (together > left && since === Number.POSITIVE_INFINITY) {
+            assert.ok(now - ended >= 9_000, `tried again after ${now - ended} ms`)
+            since = now
+            tried += 1
+          }
+          if (together > left) assert.ok(now - since <= 6_000, `tried for ${now - since} ms`)
+          else if (since < now) [since, ended] = [Number.POSITIVE_INFINITY, now]
         })
       }),
       runs(40),
     )
-    assert.ok(seen > 100)
-  })
-})
-
-/**
- * What the policy thinks that a path carries: a guest that stands still is put before it, and one that is ready; it may have half of the
- * path. No second passes, so nothing new is seen.
- */
-function thought({ policy, started, vms }: Evacuation): number {
-  const [vm] = vms.values()
-  const target = started.snapshot.hosts.find(({ site }) => started.targets.includes(site))?.id
-  assert.ok(vm !== undefined && target !== undefined)
-  const attempt = { vm: vm.id, source: vm.host, target, attempt: 1, excluded: [], wasted: 0 } as const
-  const now = instant(0)
-  const stands: Migration = {
-    ...attempt,
-    phase: 'switchover',
-    startedAt: now,
-    since: now,
-    progress: undefined,
-    tuning: { rate: undefined, downtimeLimit: ms(vm.policy.maxDowntime / 2) },
-    streams: 1,
-    mode: 'pre-copy',
-    learner: unlearned(undefined, now),
-    said: [],
-    finishing: false,
-  }
-  const next = [...vms.values()].at(-1)
-  assert.ok(next !== undefined && next !== vm && next.host === vm.host)
-  const waits: Migration = { ...attempt, vm: next.id, phase: 'preparing', since: now, ready: true, options: plainStart }
-  const { intents } = policy.decide({
-    now,
-    snapshot: started.snapshot,
-    targets: started.targets,
-    limits: unlimited,
-    admitting: true,
-    migrations: MigrationTable.of([stands, waits]),
-    vmOf: id => vms.get(id) ?? vm,
-    plannedTo: () => target,
-    network: new Map(),
-    freeAt: () => mebibytes(1_048_576),
-  })
-  const [intent] = intents
-  assert.ok(intent?.kind === 'start' && intent.tuning.rate !== undefined)
-  return intent.tuning.rate * 2
-}
-
-describe('after a step in capacity', () => {
-  /** Idle guests for several minutes. */
-  const worldOf = (capacity: BytesPerSecond | undefined, timeline: Timeline): Rehearsal => ({
-    ...ours,
-    timeline,
-    snapshot: aSnapshot({
-      sites: aSnapshot().sites,
-      hosts: [aHost('a-1', 'a', { memory: mebibytes(262_144) }), aHost('b-1', 'b', { memory: mebibytes(262_144) })],
-      paths: [aPath('a', 'b', { capacity, rtt: ms(20) })],
-      vms: Array.from({ length: 40 }, (_, n) =>
-        aVm(`vm-${n + 1}`, 'a-1', { memory: mebibytes(2_048), used: mebibytes(700 + 13 * n) }),
-      ),
-    }),
-  })
-  const stepAt = (at: number, capacity: BytesPerSecond): Timeline[number] => {
-    const { from, to } = aPath('a', 'b')
-    return { at: ms(at), jitter: ms(0), what: { kind: 'path', path: [from, to], change: { capacity } } }
-  }
-  const thoughtAt = (rehearsal: Rehearsal, times: readonly number[]): readonly number[] => {
-    const run = beginRehearsal(rehearsal)
-    return times.map(at => {
-      while (run.now < at) assert.ok(run.advance(1), 'it is over too soon')
-      return thought(run.soFar().state)
-    })
-  }
-  const near = (actual: number | undefined, there: number, what: string): void =>
-    assert.ok(
-      actual !== undefined && Math.abs(actual - there) <= there * 0.1,
-      `${what}: ${actual} is thought, ${there} is there`,
-    )
-  /** Less than 15 % below what is thought is not told from the lag of an average, and what begins is slow at first. */
-  const about = (actual: number | undefined, there: number, what: string): void =>
-    assert.ok(
-      actual !== undefined && actual >= there * 0.9 && actual * 0.849 <= there,
-      `${what}: ${actual} is thought, ${there} is there`,
-    )
-  const arbCapacity = fc.integer({ min: 100, max: 400 }).map(megabitsPerSecond)
-
-  test('20 s after a rise what is thought is within a tenth of what is there, and stays so; after it fell again it is near', () => {
-    fc.assert(
-      fc.property(arbCapacity, fc.integer({ min: 110, max: 400 }), (before, percent) => {
-        const then = bytesPerSecond((before * percent) / 100)
-        const rehearsal = worldOf(before, [stepAt(30_000, then), stepAt(75_000, before)])
-        const [atFirst, soon, later, again] = thoughtAt(rehearsal, [29_000, 50_000, 74_000, 95_000])
-        near(atFirst, before, 'before the step')
-        near(soon, then, '20 s after it')
-        near(later, then, '44 s after it')
-        about(again, before, '20 s after the fall')
-      }),
-      runs(25),
-    )
-  })
-
-  test('20 s after a fall what is thought is near what is there, and within a tenth 20 s after it rose again', () => {
-    fc.assert(
-      fc.property(arbCapacity, fc.integer({ min: 10, max: 85 }), (before, percent) => {
-        const then = bytesPerSecond((before * percent) / 100)
-        const rehearsal = worldOf(before, [stepAt(30_000, then), stepAt(75_000, before)])
-        const [soon, later, again] = thoughtAt(rehearsal, [50_000, 74_000, 95_000])
-        about(soon, then, '20 s after it')
-        about(later, then, '44 s after it')
-        near(again, before, '20 s after it came back')
-      }),
-      runs(25),
-    )
-  })
-
-  test('what the inventory has wrong, or does not know, is known after 20 s', () => {
-    for (const [known, real] of [
-      [undefined, 400],
-      [100, 400],
-      [1_000, 400],
-    ] as const) {
-      const capacity = known === undefined ? undefined : megabitsPerSecond(known)
-      const [actual] = thoughtAt(worldOf(capacity, [stepAt(0, megabitsPerSecond(real))]), [20_000])
-      near(actual, megabitsPerSecond(real), `the inventory says ${known}`)
-    }
-  })
-
-  test('the number that flows does not swing: one leads, and one waits now and then', () => {
-    const timeline = [1, 2, 3, 4, 5, 6].map(n => stepAt(n * 20_000, megabitsPerSecond(n % 2 === 0 ? 800 : 150)))
-    let most = 0
-    const { state } = lived(worldOf(megabitsPerSecond(800), timeline), now => {
-      most = Math.max(most, flowing(now).length)
-    })
-    assert.ok(most <= 2, `${most} flowed at one time`)
-    assert.equal(state.migrations.count('landed'), 40)
+    assert.ok(seen > 1_000 && tried > 5, `${seen} seen, ${tried} trials`)
   })
 })

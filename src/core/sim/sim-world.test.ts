@@ -268,6 +268,19 @@ describe('what is changed in flight', () => {
     assert.equal(world.to(1_003).transfer().rate, 10 * mib)
   })
 
+  test('a cap holds until the guest is stopped: its last part goes as fast as the path carries it', () => {
+    const world = bench().go()
+    world.world.adjust(vm1, { rate: rate(1) })
+    // 300 ms of 1 MiB/s are left, which take 30 ms at 10.
+    const slow = 120 + (100 - 0.3) * 1_000
+    world.to(slow - 1)
+    assert.deepEqual([world.status(), Math.round(world.transfer().rate / mib)], ['active', 1])
+    world.to(slow + 1)
+    assert.deepEqual([world.status(), Math.round(world.transfer().rate / mib)], ['stopping', 10])
+    world.to(slow + 31)
+    assert.equal(Math.round(world.transfer().remaining), 0)
+  })
+
   test('a longer downtime limit stops the guest sooner', () => {
     const world = bench().go().to(1_000)
     world.world.adjust(vm1, { downtimeLimit: 2_000 })

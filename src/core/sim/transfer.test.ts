@@ -91,6 +91,11 @@ describe('a transfer', () => {
     assert.deepEqual(of(8), { weight: 8, most: 800, crosses: [] })
     assert.equal(of(8, { cap: 250 }).most, 250)
     assert.equal(of(0).weight, 1)
+    // While the guest stands still QEMU takes the cap off: nobody else is worth its users' waiting.
+    assert.deepEqual(
+      statuses.filter(status => of(1, { status, cap: 50 }).most === 100),
+      ['stopping'],
+    )
     // One thread of QEMU fills 10 Gbit/s and no more, however good the path.
     assert.equal(flowOf(aTransfer(), Infinity).most, 1.25e9)
   })

@@ -1,0 +1,142 @@
+/** What finish-first tries to find out what a path has: more at a time, or a higher cap beside neighbours (turn.ts, finish-first.ts). */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { aSnapshot, driven } from '../../../../test/arbitraries.ts'
+import {
+  eachSecond,
+  flows,
+  guests,
+  onePath,
+  pathOf,
+  queueing,
+  rates,
+  ready,
+  roomy,
+  stopped,
+  tick,
+  type Timed,
+  unlimited,
+} from '../../../../test/finish-first-facts.ts'
+import { change, noSlower } from '../../../../test/finish-first-worlds.ts'
+import { megabitsPerSecond } from '../../units.ts'
+import { floor } from './lanes.ts'
+
+describe('trials: whether more at a time bring more', () => {
+  /** 40 of 100 Mbit/s go through, and the network shows a queue of so many milliseconds, or nobody looks. */
+  const short = (until: number, queue: number | undefined, rate = 40): readonly Timed[] => [
+    onePath(6),
+    [1, ready(1)],
+    [2, ready(2)],
+    ...eachSecond(1, until, at => [
+      ...(queue === undefined ? [] : [[at, queueing(queue)] as const]),
+      flows(1, at, rate),
+    ]),
+  ]
+  const began = (facts: readonly Timed[]): number => Object.keys(rates(driven(facts))).length
+
+  test('begin at once where what flows falls short of what is stated, though nothing queues', () => {
+    assert.deepEqual(
+      [3, 4, 5].map(until => began(short(until, 0))),
+      [1, 1, 2],
+    )
+    assert.deepEqual(rates(driven(short(5, 0))), { 'vm-1': undefined, 'vm-2': undefined })
+  })
+
+  test('never where it queues: the path carries less', () => {
+    assert.equal(began(short(120, 40)), 1)
+  })
+
+  test('after half a minute where nobody looks', () => {
+    assert.deepEqual(
+      [33, 34, 35].map(until => began(short(until, undefined))),
+      [1, 1, 2],
+    )
+  })
+
+  test('not where what is stated is there', () => {
+    assert.equal(began(short(60, 0, 95)), 1)
+  })
+
+  test('who was started for one is let be for its time; then it waits, or stays if it brought something', () => {
+    const then = (first: number, second: number): readonly Timed[] => [
+      ...short(5, 0),
+      ...eachSecond(6, 10, at => [[at, queueing(0)], flows(1, at, first), flows(2, at, second)]),
+    ]
+    assert.deepEqual(rates(driven(then(20, 20).slice(0, -4))), { 'vm-1': undefined, 'vm-2': undefined })
+    assert.deepEqual(rates(driven(then(20, 20))), { 'vm-1': undefined, 'vm-2': floor })
+    // Each gets 40, give or take an average: vm-2 is one of two now.
+    assert.deepEqual(rates(driven(then(40, 40))), { 'vm-1': undefined, 'vm-2': megabitsPerSecond(50) })
+  })
+
+  test('as many at a time as flow already, so that the number doubles', () => {
+    const facts = [
+      ...short(5, 0),
+      ...eachSecond(6, 10, at => [[at, queueing(0)], flows(1, at, 20), flows(2, at, 20)]),
+      [10_000, ready(3)],
+      [10_000, ready(4)],
+    ] as const
+    const flowing = (until: number): number =>
+      began([...facts, ...eachSecond(11, until, at => [[at, queueing(0)], flows(1, at, 40), flows(2, at, 0.5)])])
+    assert.deepEqual([19, 20, 21].map(flowing), [2, 3, 3])
+  })
+
+  test('none while a guest stands still, nor where the operator bounds or neighbours are to be spared', () => {
+    assert.equal(began([...short(4, 0), [4_900, stopped(1)], [5_000, tick]]), 1)
+    for (const [limits, path] of [
+      [{ ...unlimited, bandwidth: megabitsPerSecond(90) }, {}],
+      [unlimited, { background: megabitsPerSecond(5) }],
+    ] as const)
+      assert.equal(began([onePath(6, {}, limits, path), ...short(9, 0).slice(1)]), 1)
+  })
+
+  test('in worlds: neither one stream nor one sending thread is taken for the path', () => {
+    const hosts = [roomy('a-1', 'a'), roomy('a-2', 'a'), roomy('b-1', 'b')]
+    // 10 Gbit/s is what one thread of QEMU sends (sim/physics/timings.ts, `streamMost`).
+    noSlower(aSnapshot({ hosts, paths: [pathOf(100_000)], vms: guests(200, 2) }), 'fixed:16')
+    noSlower(aSnapshot({ hosts, paths: [pathOf(1_000)], vms: guests(12, 1) }), 'fixed:4', [
+      change(0, { perFlow: megabitsPerSecond(200) }),
+    ])
+  })
+})
+
+describe('a cap that spares the neighbours', () => {
+  const beside: readonly Timed[] = [
+    onePath(4, {}, unlimited, { background: megabitsPerSecond(30) }),
+    [1, ready(1)],
+    [2, ready(2)],
+  ]
+  const capAt = (until: number, queue: number, rate: (at: number) => number): number | undefined => {
+    const facts = eachSecond(1, until, at => [[at, queueing(queue)], flows(1, at, rate(at))])
+    const cap = rates(driven([...beside, ...facts]))['vm-1']
+    return cap === undefined ? undefined : Math.round((cap * 8) / 1e6)
+  }
+
+  test('is tried half as high again when it was reached for a while and nothing queues', () => {
+    assert.deepEqual(
+      [3, 4, 5].map(until => capAt(until, 0, () => 70)),
+      [70, 70, 105],
+    )
+    assert.equal(
+      capAt(60, 40, () => 70),
+      70,
+    )
+    assert.equal(
+      capAt(60, 0, () => 60),
+      70,
+    )
+  })
+
+  test('comes down again when no more goes through, and is not tried again for a while', () => {
+    const caps = Array.from({ length: 40 }, (_, n) => capAt(n + 1, 0, () => 70))
+    const raised = caps.flatMap((cap, n) => (cap === 105 ? [n + 1] : []))
+    // Five seconds each; ten from the first to the next, then twenty.
+    assert.deepEqual(raised, [5, 6, 7, 8, 20, 21, 22, 23])
+    assert.deepEqual([...new Set(caps)], [70, 105])
+  })
+
+  test('stays up when more goes through, and is tried higher still, until that brings nothing', () => {
+    const cap = (until: number): number | undefined => capAt(until, 0, at => (at <= 5_000 ? 70 : 100))
+    // What goes through in a trial is believed at once, and half as much again tried beside it.
+    assert.deepEqual([4, 5, 8, 16].map(cap), [70, 105, 150, 100])
+  })
+})
