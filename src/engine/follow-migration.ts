@@ -141,11 +141,12 @@ class Meter {
       this.#rate = this.#rate === 0 ? rate : this.#rate * 0.5 + rate * 0.5
       this.#last = { at: now, sent: sample.sent }
     }
-    const { sent, remaining, total, zero, round, dirtyRate, throttle, expectedDowntime } = sample
+    const { sent, remaining, total, disk, zero, round, dirtyRate, throttle, expectedDowntime } = sample
     return {
       sent,
       remaining,
       total,
+      ...(disk === undefined ? {} : { disk }),
       zero,
       round,
       rate: bytesPerSecond(this.#rate),

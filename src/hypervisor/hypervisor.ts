@@ -10,6 +10,7 @@ import type { HostId, VmId } from '../core/ids.ts'
 import type { Vm } from '../core/inventory/vm.ts'
 import type { Tuning } from '../core/migration/migration.ts'
 import type { StartOptions } from '../core/migration/start-options.ts'
+import type { DiskProgress } from '../core/migration/progress.ts'
 import type { Presence } from '../core/migration/presence.ts'
 import type { Bytes, BytesPerSecond, Milliseconds } from '../core/units.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from './prove.ts'
@@ -72,10 +73,13 @@ export type MigrationStatus =
 /** The hypervisor's own counters of the newest migration of one VM, at the source. */
 export interface Sample {
   readonly status: MigrationStatus
-  /** Bytes put on the wire so far. */
+  /** Bytes put on the wire so far, of memory and disks. */
   readonly sent: Bytes
+  /** Of memory in this round, and of disks. While disks are copied, memory counts whole. */
   readonly remaining: Bytes
   readonly total: Bytes
+  /** What of the three is disks; `undefined` where none is copied. */
+  readonly disk: DiskProgress | undefined
   readonly zero: Bytes
   readonly round: number
   readonly dirtyRate: BytesPerSecond | undefined

@@ -4,7 +4,7 @@ import { type Instant, plus } from '../instant.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import type { PreCopy, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
-import { copiesDisks, place, type Placement } from '../plan/placement.ts'
+import { place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import type { Command } from './command.ts'
 import { type Evacuation, uncertainPatience, vmOf, withMigration } from './evacuation.ts'
@@ -90,10 +90,10 @@ function prepareFirst(
 }
 
 function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
-  const { snapshot, endangered, targets, world } = state.started
+  const { snapshot, endangered, targets } = state.started
   const { ledger, down } = state
   const { excluded } = m
-  const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks: copiesDisks(world) }
+  const view = { snapshot, ledger, endangered, targets, down, excluded }
   return place(vmOf(state, m.vm), view, prefer ?? state.planned.get(m.vm))
 }
 

@@ -17,8 +17,6 @@ export interface PlanRequest {
   /** Migrations at one time; `Infinity` for all. */
   readonly slots: number
   readonly bandwidth: BytesPerSecond | undefined
-  /** @default hypervisors that copy no disks */
-  readonly copiesDisks?: boolean
   /** @default as the inventory has them */
   readonly order?: Order
 }
@@ -45,7 +43,7 @@ interface Assignment {
 
 /** Each in turn to a host that will do. Who is first has the choice. */
 function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
-  const { snapshot, endangered, targets, copiesDisks = false, order = 'inventory' } = request
+  const { snapshot, endangered, targets, order = 'inventory' } = request
   const ways = new Ways(request)
   let ledger = openLedger(snapshot)
   const placed: Placed[] = []
@@ -57,7 +55,7 @@ function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
       unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail } })
       continue
     }
-    const view = { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks }
+    const view = { snapshot, ledger, endangered, targets, down, excluded: [] }
     const wished = order === 'inventory' ? undefined : ways.soonest(vm, view)
     const placement = place(vm, view, wished)
     if (placement.placed) {
@@ -160,14 +158,13 @@ class Ways {
 
   /** What refuses a VM for other reasons than memory is the same for all that are alike: asked once. */
   #openTo(vm: Vm, view: PlacementView): readonly Open[] {
-    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)}`
-    const known = this.#open.get(key)
+    const known = this.#open.get(vm.host)
     if (known !== undefined) return known
     const open = acceptable({ ...vm, memory: bytes(0) }, view).map(({ id }) => ({
       host: id,
       path: pathBetween(this.#request.snapshot, vm.host, id),
     }))
-    this.#open.set(key, open)
+    this.#open.set(vm.host, open)
     return open
   }
 

@@ -26,11 +26,17 @@ export function sampleOf(params: readonly TypedParam[], status: MigrationStatus,
   const dirtyPages = number('memory_dirty_rate')
   const sum = (...fields: readonly string[]) => bytes(fields.reduce((total, field) => total + (number(field) ?? 0), 0))
   const downtime = number('downtime')
+  const disk = {
+    copied: sum('disk_processed'),
+    remaining: sum('disk_remaining'),
+    total: sum('disk_total'),
+  }
   return {
     status,
     sent: sum('memory_processed', 'disk_processed'),
     remaining: sum('memory_remaining', 'disk_remaining'),
     total: sum('memory_total', 'disk_total'),
+    disk: disk.total === 0 ? undefined : disk,
     zero: bytes((number('memory_constant') ?? 0) * pageSize),
     round: number('memory_iteration') ?? 0,
     dirtyRate: dirtyPages === undefined ? undefined : bytesPerSecond(dirtyPages * pageSize),

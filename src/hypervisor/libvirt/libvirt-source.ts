@@ -13,6 +13,7 @@ import type { Adjustment, Definition, Landing, MigrationStatus, Sample } from '.
 import { noSample } from '../no-sample.ts'
 import type { GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure } from './classify-libvirt-error.ts'
+import { CopyRate } from './copy-rate.ts'
 import { isNoDomain, uuidText } from './daemon.ts'
 import { factsOf, tombstoneXml } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
@@ -21,6 +22,7 @@ import { domainState, pausedReason, presenceOf } from './libvirt-presence.ts'
 import { jobType, numbersOf, sampleOf, statusOf } from './libvirt-sample.ts'
 import { type Destination, downtimeOf, flagsOf, paramsOf, resumeFlag, speedOf } from './migration-params.ts'
 import { type Outcome, type Outgoing, OutgoingMigrations } from './outgoing.ts'
+import { readDisks } from './source-disks.ts'
 
 const askEvery = ms(50)
 /** A migration that nobody waits for any more is called off. */
@@ -34,22 +36,26 @@ const speedPostCopy = 1 << 0
 export class Source {
   readonly #domains: Domains
   readonly #outgoing: OutgoingMigrations
+  readonly #copyRate: CopyRate
   /** Definitions of VMs that were sent away from here, for the tombstone. */
   readonly #sent = new Map<VmId, string>()
 
   constructor(domains: Domains) {
     this.#domains = domains
     this.#outgoing = new OutgoingMigrations(domains.daemon, domains.clock)
+    this.#copyRate = new CopyRate(domains)
   }
 
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     const dom = await this.#domains.mustFind(vm, signal)
     try {
-      const [{ xml }, autostart] = await Promise.all([
+      const [{ xml }, live, autostart] = await Promise.all([
         this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal),
+        this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: 0 }, signal),
         this.#autostartOf(dom, signal),
       ])
-      const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), autostart, xml })
+      const disks = await readDisks(this.#domains, dom, live.xml, signal)
+      const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), autostart, xml, disks: [...disks] })
       return { driver: 'libvirt', vm, text }
     } catch (error) {
       throw sourceFailure(vm, error)
@@ -76,9 +82,12 @@ export class Source {
       ])
       if (persistent) this.#sent.set(vm, xml)
       const sharedByWord = factsOf(xml).disks.some(disk => disk.sharedByWord)
-      const flags = flagsOf(options, { persistent, sharedByWord })
+      const destination = parseDestination(to.uri)
+      const flags = flagsOf(options, { persistent, sharedByWord }, destination.copy)
       await this.#setDowntime(dom, tuning.downtimeLimit, signal)
-      await this.#start(vm, dom, parseDestination(to.uri), tuning.rate, options, flags, signal)
+      await this.#start(vm, dom, destination, tuning.rate, options, flags, signal)
+      if (this.#outgoing.of(vm)?.outcome === undefined)
+        await this.#copyRate.begin(vm, dom, tuning.rate, destination.copy, signal)
     } catch (error) {
       throw sourceFailure(vm, error)
     }
@@ -127,7 +136,9 @@ export class Source {
   async #flows(dom: Domain, signal: AbortSignal): Promise<'flows' | undefined> {
     try {
       const { type, params } = await this.#domains.daemon.call('domainGetJobStats', { dom, flags: 0 }, signal)
-      return type === jobType.unbounded && (numbersOf(params)('memory_total') ?? 0) > 0 ? 'flows' : undefined
+      const number = numbersOf(params)
+      const total = (number('memory_total') ?? 0) + (number('disk_total') ?? 0)
+      return type === jobType.unbounded && total > 0 ? 'flows' : undefined
     } catch (error) {
       if (error instanceof LibvirtCallError) return undefined // it is gone already: the outcome is about to come
       throw error
@@ -164,6 +175,7 @@ export class Source {
       const status = statusOf(type, state, reason, remaining)
       const sample = sampleOf(params, goesOn && status === 'none' ? 'starting' : status, 'live')
       if (outgoing !== undefined) outgoing.last = sample
+      await this.#copyRate.hold(vm, dom, sample, signal)
       if (status === 'stopping') this.#ringSoon(vm)
       return sample
     } catch (error) {
@@ -211,7 +223,10 @@ export class Source {
     const dom = await this.#domains.mustFind(vm, signal)
     if ('rate' in to) {
       const bandwidth = speedOf(to.rate)
-      await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: 0 }, signal)
+      const now = await this.sample(vm, signal)
+      if (now.disk === undefined)
+        await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: 0 }, signal)
+      else await this.#copyRate.change(vm, dom, to.rate, now, signal)
       if (this.#outgoing.of(vm)?.postCopy === true)
         await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: speedPostCopy }, signal)
     }
@@ -235,8 +250,8 @@ export class Source {
     const dom = await this.#domains.mustFind(vm, signal)
     const options = { channels: 1, compression: 'none', autoConverge: false, postCopy: true } as const
     const { persistent } = await this.#domains.daemon.call('domainIsPersistent', { dom }, signal)
-    const flags = flagsOf(options, { persistent, sharedByWord: false }) | resumeFlag
     const destination = parseDestination(to.uri)
+    const flags = flagsOf(options, { persistent, sharedByWord: false }, destination.copy) | resumeFlag
     const params = paramsOf(destination, undefined, options)
     const args = { dom, dconnuri: destination.connect, params, cookieIn: Buffer.alloc(0), flags }
     const outgoing = await this.#outgoing.start(vm, args, options, signal)

@@ -2,9 +2,10 @@
 import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
-import { ms } from '../../core/units.ts'
+import { ms, seconds } from '../../core/units.ts'
 import { type Domain, LibvirtCallError } from '../../libvirt/public.ts'
-import { poll } from '../../time/with-deadline.ts'
+import { HostUnreachable } from '../../remote/remote.ts'
+import { neverAborts, poll, withDeadline } from '../../time/with-deadline.ts'
 import type { Definition, Landing } from '../hypervisor.ts'
 import type { Departed } from '../prove.ts'
 import { targetFailure } from './classify-libvirt-error.ts'
@@ -13,9 +14,11 @@ import { tombstoneName } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseLibvirtDefinition } from './libvirt-definition.ts'
 import { presenceOf } from './libvirt-presence.ts'
-import type { Destination } from './migration-params.ts'
+import type { Copy, Destination } from './migration-params.ts'
+import { StorageRoom } from './storage-room.ts'
 
 const askEvery = ms(50)
+const clearsWithin = seconds(10)
 
 export interface Reached {
   /** How the daemons of other hosts reach this one. */
@@ -29,10 +32,12 @@ export class Target {
   readonly #reached: Reached
   /** VMs that are to start with this host once they run here. */
   readonly #autostarts = new Set<VmId>()
+  readonly #storage: StorageRoom
 
   constructor(domains: Domains, reached: Reached) {
     this.#domains = domains
     this.#reached = reached
+    this.#storage = new StorageRoom(domains)
   }
 
   async prepare(definition: Definition, _options: StartOptions, signal: AbortSignal): Promise<Landing> {
@@ -42,20 +47,35 @@ export class Target {
       throw new MigrationError(vm, { code: 'target-refused', detail })
     }
     try {
-      const { name, uuid, autostart } = parseLibvirtDefinition(definition.text)
+      const { name, uuid, autostart, disks } = parseLibvirtDefinition(definition.text)
       await this.#makeRoom(vm, name, uuid, signal)
+      const copy = await this.#storage.make(vm, { name, uuid, disks }, signal)
       if (autostart) this.#autostarts.add(vm)
       else this.#autostarts.delete(vm)
+      return this.#landing(copy)
     } catch (error) {
+      await this.#clearUp(vm, error)
       throw targetFailure(vm, error)
     }
-    return this.#landing()
   }
 
-  #landing(): Landing {
+  /** What a failed {@link prepare} made, as far as this host can be asked; the next attempt clears it away anyway. */
+  async #clearUp(vm: VmId, cause: unknown): Promise<void> {
+    if (cause instanceof MigrationError || cause instanceof HostUnreachable) return
+    try {
+      await withDeadline(this.#domains.clock, clearsWithin, `clearing ${vm} away`, neverAborts, inner =>
+        this.#storage.clear(vm, inner),
+      )
+    } catch (error) {
+      // The first error is the one to tell.
+      if (!(error instanceof Error)) throw error
+    }
+  }
+
+  #landing(copy: Copy): Landing {
     const { connectUri, migrationAddress } = this.#reached
     const address = migrationAddress.includes(':') ? `[${migrationAddress.replace(/^\[|\]$/g, '')}]` : migrationAddress
-    const to: Destination = { connect: connectUri, migrate: `tcp://${address}` }
+    const to: Destination = { connect: connectUri, migrate: `tcp://${address}`, host: this.#domains.host, copy }
     return { driver: 'libvirt', uri: JSON.stringify(to) }
   }
 
@@ -84,7 +104,7 @@ export class Target {
 
   /** libvirt finds the connection's end by itself; both sides are named anew. */
   reopen(_vm: VmId, _signal: AbortSignal): Promise<Landing> {
-    return Promise.resolve(this.#landing())
+    return Promise.resolve(this.#landing({ targets: [], incremental: false }))
   }
 
   /** The source's daemon has it run; what is left to do here is what libvirt does not carry over. */
@@ -99,6 +119,7 @@ export class Target {
         .catch((error: unknown) => {
           if (!(error instanceof LibvirtCallError)) throw error // not persistent yet (post-copy), or not allowed: it runs
         })
+    await this.#storage.settle(vm, signal)
     await this.#removeTombstone(dom, signal)
   }
 
@@ -113,13 +134,16 @@ export class Target {
 
   async discard(vm: VmId, signal: AbortSignal): Promise<void> {
     const dom = await this.#domains.daemon.find(vm, signal)
-    if (dom === undefined) return
-    const presence = await this.#domains.presence(vm, signal)
-    if (presence.state === 'absent') return
+    const presence = dom === undefined ? undefined : await this.#domains.presence(vm, signal)
+    if (dom === undefined || presence === undefined || presence.state === 'absent') {
+      await this.#storage.clear(vm, signal)
+      return
+    }
     if (presence.state !== 'incoming') {
       const detail = `${this.#domains.host} will not end it: it is ${presence.state} there, which is no target that never ran`
       throw new MigrationError(vm, { code: 'target-refused', detail })
     }
     await ignoreGone(this.#domains.daemon.call('domainDestroyFlags', { dom, flags: 0 }, signal))
+    await this.#storage.clear(vm, signal)
   }
 }

@@ -11,6 +11,7 @@ export function sampleOf(migration: QueryMigrate, runState: string): Sample {
     sent: ram?.transferred ?? bytes(0),
     remaining: ram?.remaining ?? bytes(0),
     total: ram?.total ?? bytes(0),
+    disk: undefined,
     zero: bytes((ram?.duplicatePages ?? 0) * (ram?.pageSize ?? 4096)),
     round: ram?.dirtySyncCount ?? 0,
     dirtyRate: ram?.dirtyRate,

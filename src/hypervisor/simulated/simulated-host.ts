@@ -211,6 +211,7 @@ function sampleOf(transfer: Transfer): Sample {
     sent: bytes(Math.round(sent)),
     remaining: bytes(Math.round(remaining)),
     total: bytes(Math.round(total)),
+    disk: undefined,
     zero: bytes(0),
     round,
     dirtyRate: dirtyRate === undefined ? undefined : bytesPerSecond(dirtyRate),
