@@ -9,6 +9,7 @@ import { aimd } from './aimd.ts'
 import { controller } from './controller.ts'
 import { fidelity } from './fidelity.ts'
 import { libvirt } from './libvirt.ts'
+import { libvirtDisks } from './libvirt-disks.ts'
 import { overhead } from './overhead.ts'
 import { policies } from './policies.ts'
 import { qmp } from './qmp.ts'
@@ -18,6 +19,7 @@ import type { Bench } from './result.ts'
 const benches: Readonly<Record<string, Bench>> = {
   qmp,
   libvirt,
+  'libvirt-disks': libvirtDisks,
   controller,
   overhead,
   simulator,

@@ -8,6 +8,7 @@
  */
 import type { HostId, VmId } from '../core/ids.ts'
 import type { Vm } from '../core/inventory/vm.ts'
+import type { MigrationFailure } from '../core/migration/failure.ts'
 import type { Tuning } from '../core/migration/migration.ts'
 import type { StartOptions } from '../core/migration/start-options.ts'
 import type { DiskProgress } from '../core/migration/progress.ts'
@@ -75,12 +76,13 @@ export interface Sample {
   readonly status: MigrationStatus
   /** Bytes put on the wire so far, of memory and disks. */
   readonly sent: Bytes
-  /** Of memory in this round, and of disks. While disks are copied, memory counts whole. */
+  /** Of memory in this round, and of disks. Before memory flows it counts whole. */
   readonly remaining: Bytes
   readonly total: Bytes
   /** What of the three is disks; `undefined` where none is copied. */
   readonly disk: DiskProgress | undefined
   readonly zero: Bytes
+  /** Passes over memory begun, from 1; 0 while disks are copied first. */
   readonly round: number
   readonly dirtyRate: BytesPerSecond | undefined
   readonly throttle: number
@@ -88,6 +90,8 @@ export interface Sample {
   /** Known at the end only. */
   readonly downtime: Milliseconds | undefined
   readonly error: string | undefined
+  /** What the error comes to, where the driver knows; the path, as a rule. */
+  readonly failure?: MigrationFailure | undefined
 }
 
 export interface Adjustment {

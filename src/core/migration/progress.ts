@@ -19,7 +19,7 @@ export interface Progress {
   readonly disk?: DiskProgress | undefined
   /** Zero pages met so far: bytes that need not leave. */
   readonly zero: Bytes
-  /** Passes over memory begun so far, from 1. */
+  /** Passes over memory begun so far, from 1; 0 while disks are copied first. */
   readonly round: number
   /** Between the last two samples. */
   readonly rate: BytesPerSecond

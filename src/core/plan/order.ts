@@ -4,7 +4,7 @@
  * different values it is the greedy answer to the knapsack. What does not converge at the rate it would get goes last.
  */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
-import { bytesToMove, type Vm } from '../inventory/vm.ts'
+import { bytesToMove, type Vm, writesOf } from '../inventory/vm.ts'
 
 export type Order = 'inventory' | 'value-per-time'
 
@@ -23,7 +23,7 @@ function valuePerTime(vm: Vm, rate: number): number {
   // Without a capacity all rates are alike, and bytes tell the order as well as times.
   const known = Number.isFinite(rate) ? rate : 1
   const takes = Number.isFinite(rate)
-    ? preCopyDuration(bytesToMove(vm), vm.dirty, known, vm.policy.maxDowntime)
+    ? preCopyDuration(bytesToMove(vm), writesOf(vm), known, vm.policy.maxDowntime)
     : bytesToMove(vm)
   return Number.isFinite(takes) ? vm.value / Math.max(leastDuration, takes) : 0
 }

@@ -2,7 +2,7 @@
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId } from '../ids.ts'
 import { hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite, wayBetween } from '../inventory/snapshot.ts'
-import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
+import { bytesToMove, mayNotMove, type Vm, writesOf } from '../inventory/vm.ts'
 import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
 import { freeMemory, openLedger, reserve } from './ledger.ts'
 import { inOrder, type Order } from './order.ts'
@@ -99,7 +99,7 @@ function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[
     const start = freeAt[slot] ?? 0
     const rate = shareOfPath(request, vm.host, target, slots)
     const took =
-      rate === undefined ? undefined : preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime)
+      rate === undefined ? undefined : preCopyDuration(bytesToMove(vm), writesOf(vm), rate, vm.policy.maxDowntime)
     const end = took === undefined ? Number.POSITIVE_INFINITY : start + took
     freeAt[slot] = end
     return { vm: vm.id, source: vm.host, target, start: finite(start), end: finite(end) }

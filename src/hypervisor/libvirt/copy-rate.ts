@@ -12,7 +12,9 @@ import type { VmId } from '../../core/ids.ts'
 import { type BytesPerSecond, bytesPerSecond } from '../../core/units.ts'
 import { type Domain, LibvirtCallError } from '../../libvirt/public.ts'
 import type { Sample } from '../hypervisor.ts'
+import { WriteMeter } from '../write-meter.ts'
 import type { Domains } from './domains.ts'
+import { isBeforeMemory } from './libvirt-sample.ts'
 import { type Copy, speedOf } from './migration-params.ts'
 
 const jobsSchema = z.object({
@@ -65,7 +67,7 @@ export class CopyRate {
     if (kept?.rate === undefined || sample.disk === undefined) return
     kept.writes.read(sample.disk.total, this.#domains.clock.now())
     if (sample.status !== 'active') return
-    if (onlyDisks(sample)) {
+    if (isBeforeMemory(sample)) {
       // One that is through leaves its share to the others.
       if (kept.disks !== 1) await ifAllowed(this.#setDisks(dom, kept.rate, signal))
     } else await this.#setMemory(dom, kept, signal)
@@ -83,7 +85,7 @@ export class CopyRate {
     kept.rate = rate
     this.#kept.set(vm, kept)
     await this.#setMemory(dom, kept, signal)
-    if (sample.disk !== undefined && onlyDisks(sample)) await this.#setDisks(dom, rate, signal)
+    if (isBeforeMemory(sample)) await this.#setDisks(dom, rate, signal)
   }
 
   async #setMemory(dom: Domain, kept: Kept, signal: AbortSignal): Promise<void> {
@@ -115,38 +117,9 @@ export class CopyRate {
   }
 }
 
-/** While disks are copied for the first time, libvirt says nothing of memory. */
-const onlyDisks = ({ disk, total }: Sample): boolean => disk !== undefined && total === disk.total && disk.remaining > 0
-
 /** Not every daemon lets everybody at QEMU; the copy then goes on as it was started. */
 async function ifAllowed(work: Promise<void>): Promise<void> {
   await work.catch((error: unknown) => {
     if (!(error instanceof LibvirtCallError)) throw error
   })
 }
-
-/** How fast a guest dirties blocks that were copied before: by the growth of what is to be copied in all. */
-export class WriteMeter {
-  #at: number | undefined
-  #total = 0
-  #rate = 0
-
-  get rate(): BytesPerSecond {
-    return bytesPerSecond(Math.round(this.#rate))
-  }
-
-  /** @param total bytes of all disks so far, with those that became dirty again @param now @unit ms */
-  read(total: number, now: number): void {
-    if (this.#at === undefined || total < this.#total) {
-      this.#at = now
-      this.#total = total
-    } else if (now - this.#at >= leastSpan) {
-      const rate = ((total - this.#total) / (now - this.#at)) * 1000
-      this.#rate = this.#rate === 0 ? rate : this.#rate * 0.5 + rate * 0.5
-      this.#at = now
-      this.#total = total
-    }
-  }
-}
-/** @unit ms */
-const leastSpan = 500

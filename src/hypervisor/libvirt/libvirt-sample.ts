@@ -1,5 +1,5 @@
 /** libvirt's statistics of a migration job as one {@link Sample}. Fields: include/libvirt/libvirt-domain.h, VIR_DOMAIN_JOB_*. */
-import { bytes, bytesPerSecond, ms } from '../../core/units.ts'
+import { type Bytes, bytes, bytesPerSecond, ms } from '../../core/units.ts'
 import { paramsByName, type TypedParam } from '../../libvirt/public.ts'
 import type { MigrationStatus, Sample } from '../hypervisor.ts'
 import { domainState, pausedReason } from './libvirt-presence.ts'
@@ -18,6 +18,15 @@ export function numbersOf(params: readonly TypedParam[]): Numbers {
     return typeof value === 'bigint' ? Number(value) : typeof value === 'number' ? value : undefined
   }
 }
+
+/** While disks are copied, libvirt says nothing of memory: it counts whole. @param memory of the guest */
+export const withWholeMemory = (sample: Sample, memory: Bytes): Sample =>
+  isBeforeMemory(sample)
+    ? { ...sample, remaining: bytes(sample.remaining + memory), total: bytes(sample.total + memory) }
+    : sample
+
+/** Passes over memory are counted from 1. */
+export const isBeforeMemory = ({ disk, round }: Sample): boolean => disk !== undefined && round === 0
 
 /** @param from the daemon's word on a job that goes on, where `downtime` is what it expects, or on one that is over */
 export function sampleOf(params: readonly TypedParam[], status: MigrationStatus, from: 'live' | 'final'): Sample {

@@ -6,10 +6,11 @@ import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
-import { type Milliseconds, ms, seconds } from '../../core/units.ts'
+import { type Bytes, bytes, type Milliseconds, ms, seconds } from '../../core/units.ts'
 import { type Domain, errorCode, LibvirtCallError } from '../../libvirt/public.ts'
 import { neverAborts, poll, withDeadline } from '../../time/with-deadline.ts'
 import type { Adjustment, Definition, Landing, MigrationStatus, Sample } from '../hypervisor.ts'
+import { diskFailure } from '../disk-failure.ts'
 import { noSample } from '../no-sample.ts'
 import type { GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure } from './classify-libvirt-error.ts'
@@ -19,7 +20,7 @@ import { factsOf, tombstoneXml } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseDestination, printLibvirtDefinition } from './libvirt-definition.ts'
 import { domainState, pausedReason, presenceOf } from './libvirt-presence.ts'
-import { jobType, numbersOf, sampleOf, statusOf } from './libvirt-sample.ts'
+import { isBeforeMemory, jobType, numbersOf, sampleOf, statusOf, withWholeMemory } from './libvirt-sample.ts'
 import { type Destination, downtimeOf, flagsOf, paramsOf, resumeFlag, speedOf } from './migration-params.ts'
 import { type Outcome, type Outgoing, OutgoingMigrations } from './outgoing.ts'
 import { readDisks } from './source-disks.ts'
@@ -113,7 +114,8 @@ export class Source {
   ): Promise<void> {
     const args = { dom, dconnuri: to.connect, params: paramsOf(to, rate, options), cookieIn: Buffer.alloc(0), flags }
     this.#domains.daemon.takeStatistics(dom)
-    const outgoing = await this.#outgoing.start(vm, args, options, signal)
+    const started = { postCopy: options.postCopy, target: to.host }
+    const outgoing = await this.#outgoing.start(vm, args, started, signal)
     const answered = new AbortController()
     const either = AbortSignal.any([signal, answered.signal])
     try {
@@ -124,7 +126,8 @@ export class Source {
       if (outcome === 'flows' || outcome.kind === 'completed') return
       if (outcome.kind === 'unknown')
         throw new Error(`the daemon of ${this.#domains.host} went away while ${vm} was started`)
-      throw new MigrationError(vm, outcome.failure, { cause: outcome.cause })
+      const failure = diskFailure(outcome.cause.said, to.host) ?? outcome.failure
+      throw new MigrationError(vm, failure, { cause: outcome.cause })
     } catch (error) {
       if (signal.aborted) await this.#callOff(vm)
       throw error
@@ -173,7 +176,8 @@ export class Source {
       ])
       const remaining = numbersOf(params)('memory_remaining') ?? 0
       const status = statusOf(type, state, reason, remaining)
-      const sample = sampleOf(params, goesOn && status === 'none' ? 'starting' : status, 'live')
+      const told = sampleOf(params, goesOn && status === 'none' ? 'starting' : status, 'live')
+      const sample = isBeforeMemory(told) ? withWholeMemory(told, await this.#memoryOf(dom, signal)) : told
       if (outgoing !== undefined) outgoing.last = sample
       await this.#copyRate.hold(vm, dom, sample, signal)
       if (status === 'stopping') this.#ringSoon(vm)
@@ -183,6 +187,11 @@ export class Source {
         return unseen
       throw error
     }
+  }
+
+  async #memoryOf(dom: Domain, signal: AbortSignal): Promise<Bytes> {
+    const { maxMemory } = await this.#domains.daemon.call('domainGetInfo', { dom }, signal)
+    return bytes(maxMemory * 1024)
   }
 
   /** Nobody tells when the last byte has left. */
@@ -207,7 +216,7 @@ export class Source {
         : failure.code === 'cancelled'
           ? 'cancelled'
           : 'failed'
-    return { ...outgoing.last, status, error: cause.said }
+    return { ...outgoing.last, status, error: cause.said, failure: diskFailure(cause.said, outgoing.target) }
   }
 
   async #isBroken(dom: Domain, signal: AbortSignal): Promise<boolean> {
@@ -254,7 +263,8 @@ export class Source {
     const flags = flagsOf(options, { persistent, sharedByWord: false }, destination.copy) | resumeFlag
     const params = paramsOf(destination, undefined, options)
     const args = { dom, dconnuri: destination.connect, params, cookieIn: Buffer.alloc(0), flags }
-    const outgoing = await this.#outgoing.start(vm, args, options, signal)
+    const started = { postCopy: true, target: destination.host }
+    const outgoing = await this.#outgoing.start(vm, args, started, signal)
     const joined = async (inner: AbortSignal): Promise<true | undefined> =>
       (await this.#isBroken(dom, inner)) ? undefined : true
     const answered = new AbortController()

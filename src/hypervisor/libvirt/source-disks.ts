@@ -1,6 +1,6 @@
 /** A source's disks: what its definition and QEMU say of them. */
-import { bytes } from '../../core/units.ts'
-import { type Domain, paramsByName, type TypedParam } from '../../libvirt/public.ts'
+import { type Bytes, bytes } from '../../core/units.ts'
+import { type Domain, LibvirtCallError, paramsByName, type TypedParam } from '../../libvirt/public.ts'
 import { disksOfDomain } from './domain-disks.ts'
 import type { Domains } from './domains.ts'
 import type { DiskDefinition } from './libvirt-definition.ts'
@@ -31,18 +31,36 @@ export async function readDisks(
       const whole = withoutSizes(disk)
       if (kind !== 'copied') return whole
       const top = await domains.daemon.call('domainGetBlockInfo', { dom, path: target, flags: 0 }, signal)
-      return {
-        ...whole,
-        chain: chain.map((image, n) => {
-          const known = sizes.get(`${target} ${image.path}`)
-          const { capacity = 0, allocation = 0, physical = 0 } = n === 0 ? top : (known ?? {})
-          // Of a base, which nobody writes to, QEMU counts no allocation: the file's own length bounds it.
-          const data = n === 0 ? allocation : Math.max(allocation, physical)
-          return { ...image, capacity: bytes(capacity), allocation: bytes(data), length: bytes(physical) }
-        }),
-      }
+      const images = chain.map(async (image, n) => {
+        const {
+          capacity = 0,
+          allocation = 0,
+          physical = 0,
+        } = n === 0 ? top : (sizes.get(`${target} ${image.path}`) ?? {})
+        return {
+          ...image,
+          capacity: bytes(capacity),
+          // Of a base, which nobody writes to, QEMU counts no allocation: what its file takes bounds it.
+          allocation: bytes(n === 0 ? allocation : Math.max(allocation, physical)),
+          length: n === 0 ? bytes(0) : await lengthOf(domains, image.path, signal),
+        }
+      })
+      return { ...whole, chain: await Promise.all(images) }
     }),
   )
+}
+
+/** Of the file, which the statistics do not have (their `physical` is what it takes). @returns 0 where it is in no pool, or in one that does not know it yet */
+async function lengthOf(domains: Domains, path: string, signal: AbortSignal): Promise<Bytes> {
+  try {
+    const { vol } = await domains.daemon.call('storageVolLookupByPath', { path }, signal)
+    const physical = 1 << 0 // VIR_STORAGE_VOL_GET_PHYSICAL
+    const { allocation } = await domains.daemon.call('storageVolGetInfoFlags', { vol, flags: physical }, signal)
+    return bytes(allocation)
+  } catch (error) {
+    if (error instanceof LibvirtCallError) return bytes(0)
+    throw error
+  }
 }
 
 const withoutSizes = (disk: ReturnType<typeof disksOfDomain>[number]): DiskDefinition => ({

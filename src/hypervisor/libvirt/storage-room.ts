@@ -9,19 +9,20 @@ import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import { type Bytes, bytes } from '../../core/units.ts'
 import { type Domain, errorCode, LibvirtCallError, type StoragePool, type StorageVolume } from '../../libvirt/public.ts'
-import { isNoDomain, uuidText } from './daemon.ts'
-import { disksOfDomain } from './domain-disks.ts'
-import { tombstoneName, tombstoneOf } from './domain-xml.ts'
-import type { Domains } from './domains.ts'
-import type { DiskDefinition } from './libvirt-definition.ts'
 import {
   type Place,
   planStorage,
   type PoolFacts,
   type VolumeFacts,
   type VolumeToMake,
-  volumeXml,
-} from './storage-plan.ts'
+  type Words,
+} from '../storage-plan.ts'
+import { isNoDomain, uuidText } from './daemon.ts'
+import { disksOfDomain } from './domain-disks.ts'
+import { tombstoneName, tombstoneOf } from './domain-xml.ts'
+import type { Domains } from './domains.ts'
+import type { DiskDefinition } from './libvirt-definition.ts'
+import { volumeXml } from './volume-xml.ts'
 import { childAt, parseXml } from './xml.ts'
 
 /** include/libvirt/libvirt-storage.h. */
@@ -79,7 +80,7 @@ export class StorageRoom {
     const copied = arriving.disks.filter(({ kind }) => kind === 'copied')
     if (copied.length === 0) return { targets: [], incremental: false }
     const places = await this.#placesOf(vm, arriving, copied, signal)
-    const plan = planStorage(this.#domains.host, places)
+    const plan = planStorage(wordsOf(this.#domains.host), places)
     if (plan.kind === 'refused') throw refused(vm, plan.why)
     const types = new Map(places.map(({ pool }) => [pool.name, pool.type]))
     await this.#makeAll(vm, plan.make, types, signal)
@@ -323,6 +324,13 @@ async function missing<T>(ask: () => Promise<T>): Promise<T | undefined> {
     throw error
   }
 }
+
+const wordsOf = (host: string): Words => ({
+  host,
+  pool: name => `pool ${name}`,
+  remove: (pool, volume) => `virsh vol-delete --pool ${pool} ${volume}`,
+  share: 'mark the disk <shareable/> or use a network disk',
+})
 
 const unknownPath = (host: string, target: string, path: string): string => {
   const folder = dirname(path)

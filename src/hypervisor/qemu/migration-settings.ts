@@ -8,13 +8,15 @@ const unlimited = 2 ** 40
 const longestDowntime = 2_000_000
 
 /** Both sides must agree, and must be told before the target listens. `return-path`: "completed" means that the target has it. */
-export const capabilitiesOf = (options: StartOptions) => ({
+export const capabilitiesOf = (options: StartOptions, pauses: 'pauses' | 'goes on') => ({
   capabilities: [
     { capability: 'events', state: true },
     { capability: 'return-path', state: true },
     { capability: 'multifd', state: options.channels > 1 || options.compression !== 'none' },
     { capability: 'auto-converge', state: options.autoConverge },
     { capability: 'postcopy-ram', state: options.postCopy },
+    // Before the last part: disks must have ended then.
+    { capability: 'pause-before-switchover', state: pauses === 'pauses' },
   ],
 })
 

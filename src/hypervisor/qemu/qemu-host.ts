@@ -21,10 +21,13 @@ import {
 } from '../../core/units.ts'
 import {
   ignoreReply,
+  parseMemorySize,
+  parseQueryBlock,
   parseQueryDirtyRate,
   parseQueryMigrate,
   parseQueryStatus,
   type QmpClient,
+  QmpCommandError,
 } from '../../qmp/public.ts'
 import { HostUnreachable, type Remote, runOk } from '../../remote/remote.ts'
 import type { Clock } from '../../time/clock.ts'
@@ -42,11 +45,22 @@ import type {
 } from '../hypervisor.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure, targetFailure } from './classify-qemu-error.ts'
-import { commandLine, monitorSockets, parseDefinition, printDefinition, type QemuDefinition } from './definition.ts'
+import {
+  type ArrivingDisk,
+  parseArrival,
+  parseLanding,
+  printArrival,
+  printLanding,
+  type QemuLanding,
+} from './arrival.ts'
+import { commandLine, monitorSockets, printDefinition, type QemuDefinition } from './definition.ts'
+import { type CopyOrder, ImageRoom } from './image-room.ts'
 import { capabilitiesOf, parametersOf, startParametersOf } from './migration-settings.ts'
+import { Mirrors } from './mirrors.ts'
 import { MonitorPool } from './monitor-pool.ts'
 import { presenceOf } from './qemu-presence.ts'
-import { sampleOf } from './qemu-sample.ts'
+import { sampleOf, withDisks } from './qemu-sample.ts'
+import { disksToCopy, driveNamed, withLengths } from './source-images.ts'
 import { VmFolder } from './vm-folder.ts'
 
 export interface QemuHostOptions {
@@ -69,6 +83,16 @@ const endsWithin = ms(10_000)
 /** A monitor that is silent for so long is stuck: a target whose main thread waits for a page of a broken post-copy is. */
 const monitorAnswersWithin = ms(4_000)
 const askEvery = ms(50)
+/** Events after which a migration is worth a look. */
+const telling: ReadonlySet<string> = new Set([
+  'MIGRATION',
+  'STOP',
+  'RESUME',
+  'SHUTDOWN',
+  'BLOCK_JOB_READY',
+  'BLOCK_JOB_ERROR',
+  'JOB_STATUS_CHANGE',
+])
 const watchEvery = ms(2_000)
 /**
  * QEMU samples no block of memory below this (migration/dirtyrate.c, MIN_RAMBLOCK_SIZE): a small guest cannot be measured. Its other
@@ -92,7 +116,10 @@ export class QemuHost implements Hypervisor {
   readonly #options: QemuHostOptions
   readonly #folder: VmFolder
   readonly #monitors: MonitorPool
+  readonly #mirrors: Mirrors
+  readonly #images: ImageRoom
   readonly #sockets = new Map<VmId, readonly string[]>()
+  readonly #memory = new Map<VmId, Bytes>()
   #nextPort = firstPort
 
   constructor(options: QemuHostOptions) {
@@ -100,6 +127,8 @@ export class QemuHost implements Hypervisor {
     this.#options = options
     this.#folder = new VmFolder(options.remote, options.folder)
     this.#monitors = new MonitorPool(options.remote, options.clock)
+    this.#mirrors = new Mirrors(options.clock)
+    this.#images = new ImageRoom(options.host, options.remote, this.#folder)
   }
 
   async facts(signal: AbortSignal): Promise<HostFacts> {
@@ -166,6 +195,8 @@ export class QemuHost implements Hypervisor {
     ])
     const state = { runState: status.status, migration: migration.status, arriving: false }
     const presence = presenceOf(state)
+    if (presence.state === 'running' && !presence.migrating)
+      return { ...presence, migrating: (await this.#mirrors.jobs(client, signal)).length > 0 }
     if (presence.state !== 'paused' || presence.as !== 'home') return presence
     return presenceOf({ ...state, arriving: (await this.#folder.read(vm, signal))?.as === 'arriving' })
   }
@@ -227,7 +258,18 @@ export class QemuHost implements Hypervisor {
     const entry = await this.#folder.read(vm, signal)
     if (entry === undefined)
       throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no definition of it` })
-    return { driver: this.driver, vm, text: printDefinition(entry.definition) }
+    const { definition } = entry
+    const own = definition.disks.some(({ shared }) => !shared)
+    const disks = own ? await this.#disksOf(vm, definition, signal) : []
+    return { driver: this.driver, vm, text: printArrival({ definition, disks }) }
+  }
+
+  async #disksOf(vm: VmId, definition: QemuDefinition, signal: AbortSignal): Promise<readonly ArrivingDisk[]> {
+    const client = await this.#monitor(vm, signal)
+    const drives = await client.execute('query-block', {}, parseQueryBlock, signal)
+    const dir = this.#folder.dirOf(vm)
+    const disks = disksToCopy(vm, this.host, definition, drives, dir)
+    return Promise.all(disks.map(disk => withLengths(this.#options.remote, disk, dir, signal)))
   }
 
   async migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void> {
@@ -238,14 +280,18 @@ export class QemuHost implements Hypervisor {
         const detail = `it is ${status} at ${this.host}; a move would set it running at the target`
         throw new MigrationError(vm, { code: 'source-refused', detail })
       }
-      await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
+      const { migrate, disks } = parseLanding(to.uri)
+      const pauses = disks === null ? 'goes on' : 'pauses'
+      await client.execute('migrate-set-capabilities', capabilitiesOf(options, pauses), ignoreReply, signal)
       await client.execute(
         'migrate-set-parameters',
         { ...startParametersOf(options), ...parametersOf(tuning) },
         ignoreReply,
         signal,
       )
-      await client.execute('migrate', { uri: to.uri }, ignoreReply, signal)
+      this.#mirrors.forget(vm)
+      if (disks === null) await client.execute('migrate', { uri: migrate }, ignoreReply, signal)
+      else await this.#mirrors.start(vm, client, disks, migrate, tuning.rate, signal)
     } catch (error) {
       throw sourceFailure(vm, error)
     }
@@ -257,32 +303,48 @@ export class QemuHost implements Hypervisor {
       client.execute('query-migrate', {}, parseQueryMigrate, signal),
       client.execute('query-status', {}, parseQueryStatus, signal),
     ])
-    return sampleOf(migration, status.status)
+    const copy = await this.#mirrors.advance(vm, client, migration.status, signal)
+    const sample = sampleOf(migration, status.status)
+    return copy === undefined ? sample : withDisks(sample, copy, await this.#memoryOf(vm, client, signal))
+  }
+
+  async #memoryOf(vm: VmId, client: QmpClient, signal: AbortSignal): Promise<Bytes> {
+    const known = this.#memory.get(vm)
+    if (known !== undefined) return known
+    const memory = await client.execute('query-memory-size-summary', {}, parseMemorySize, signal)
+    this.#memory.set(vm, memory)
+    return memory
   }
 
   async *signals(vm: VmId, signal: AbortSignal): AsyncIterable<'changed'> {
     const client = await this.#monitor(vm, signal)
     for await (const event of client.events(signal)) {
-      if (event.name === 'MIGRATION' || event.name === 'STOP' || event.name === 'RESUME' || event.name === 'SHUTDOWN')
-        yield 'changed'
+      if (telling.has(event.name)) yield 'changed'
     }
     yield 'changed'
   }
 
   async adjust(vm: VmId, to: Adjustment, signal: AbortSignal): Promise<void> {
-    await this.#execute(vm, 'migrate-set-parameters', parametersOf(to), signal)
+    const client = await this.#monitor(vm, signal)
+    const shared = 'rate' in to && (await this.#mirrors.setRate(vm, client, to.rate, signal))
+    const { rate: _rate, ...others } = to
+    const parameters = parametersOf(shared ? others : to)
+    if (Object.keys(parameters).length > 0)
+      await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
   }
 
-  startPostCopy(vm: VmId, signal: AbortSignal): Promise<void> {
-    return this.#execute(vm, 'migrate-start-postcopy', {}, signal)
+  async startPostCopy(vm: VmId, signal: AbortSignal): Promise<void> {
+    if (this.#mirrors.isBeforeMemory(vm))
+      throw new Error(`${vm}: its disks are still copied, and post-copy is for memory; ask again when memory flows`)
+    await this.#execute(vm, 'migrate-start-postcopy', {}, signal)
   }
 
   rejoin(vm: VmId, to: Landing, signal: AbortSignal): Promise<void> {
-    return this.#execute(vm, 'migrate', { uri: to.uri, resume: true }, signal)
+    return this.#execute(vm, 'migrate', { uri: parseLanding(to.uri).migrate, resume: true }, signal)
   }
 
-  cancel(vm: VmId, signal: AbortSignal): Promise<void> {
-    return this.#execute(vm, 'migrate_cancel', {}, signal)
+  async cancel(vm: VmId, signal: AbortSignal): Promise<void> {
+    await this.#mirrors.cancel(vm, await this.#monitor(vm, signal), signal)
   }
 
   resume(vm: VmId, _proof: GoneElsewhere, signal: AbortSignal): Promise<void> {
@@ -293,6 +355,7 @@ export class QemuHost implements Hypervisor {
     await this.#end(vm, signal)
     await this.#folder.bury(vm, proof.host, signal)
     this.#sockets.delete(vm)
+    this.#mirrors.forget(vm)
   }
 
   /** The process is asked to quit, and seen gone. */
@@ -310,18 +373,22 @@ export class QemuHost implements Hypervisor {
   async prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
     const { vm } = definition
     try {
-      const parsed = parseDefinition(definition.text)
+      const { definition: parsed, disks } = parseArrival(definition.text)
       await this.#makeRoom(parsed, signal)
-      await this.#folder.writeArriving(parsed, definition.text, signal)
+      const wasHere = disks.length > 0 && (await this.#folder.wasHere(vm, parsed.uuid, signal))
+      await this.#folder.writeArriving(parsed, printDefinition(parsed), signal)
+      const copy = await this.#images.make(vm, disks, wasHere, signal)
       const dir = this.#folder.dirOf(vm)
       this.#sockets.set(vm, monitorSockets(parsed, dir))
       await runOk(this.#options.remote, commandLine(parsed, dir, 'target'), {}, signal)
       const client = await this.#monitor(vm, signal)
-      await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
+      await client.execute('migrate-set-capabilities', capabilitiesOf(options, 'goes on'), ignoreReply, signal)
       const parameters = startParametersOf(options)
       if (Object.keys(parameters).length > 0)
         await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
-      return await this.#listen(vm, 'migrate-incoming', signal)
+      const nbd = copy.targets.length === 0 ? null : await this.#exportDisks(vm, client, copy, signal)
+      const migrate = await this.#listen(vm, 'migrate-incoming', signal)
+      return { driver: this.driver, uri: printLanding({ migrate, disks: nbd }) }
     } catch (error) {
       await this.#cleanUp(vm, error)
       throw targetFailure(vm, error)
@@ -330,7 +397,7 @@ export class QemuHost implements Hypervisor {
 
   /** What a failed {@link prepare} left, as far as this host can be asked; the next attempt makes room for itself anyway. */
   async #cleanUp(vm: VmId, cause: unknown): Promise<void> {
-    if (cause instanceof MigrationError || cause instanceof HostUnreachable) return
+    if (cause instanceof HostUnreachable) return
     try {
       await withDeadline(this.#options.clock, endsWithin, `clearing ${vm} at ${this.host}`, neverAborts, inner =>
         this.discard(vm, inner),
@@ -354,15 +421,38 @@ export class QemuHost implements Hypervisor {
   }
 
   /** Ports are tried in turn: other migrations, and other programs, may have some. */
-  async #listen(vm: VmId, command: 'migrate-incoming' | 'migrate-recover', signal: AbortSignal): Promise<Landing> {
+  async #listen(vm: VmId, command: 'migrate-incoming' | 'migrate-recover', signal: AbortSignal): Promise<string> {
+    return this.#onFreePort(vm, async port => {
+      const uri = `tcp:${this.#options.migrationAddress}:${port}`
+      if (command === 'migrate-recover') await this.#executeOutOfBand(vm, command, { uri }, signal)
+      else await this.#execute(vm, command, { uri }, signal)
+      return uri
+    })
+  }
+
+  /** Each disk that is to be copied, by its name; a target's images are open for writing then, though it does not run. */
+  async #exportDisks(vm: VmId, client: QmpClient, copy: CopyOrder, signal: AbortSignal): Promise<QemuLanding['disks']> {
+    const host = this.#options.migrationAddress
+    const port = await this.#onFreePort(vm, async free => {
+      const addr = { type: 'inet', data: { host, port: String(free) } }
+      await client.execute('nbd-server-start', { addr }, ignoreReply, signal)
+      return free
+    })
+    const drives = await client.execute('query-block', {}, parseQueryBlock, signal)
+    for (const [n, target] of copy.targets.entries()) {
+      const node = driveNamed(drives, target)?.inserted?.node ?? target
+      const args = { type: 'nbd', id: `lifeboat-${n}`, 'node-name': node, name: target, writable: true }
+      await client.execute('block-export-add', args, ignoreReply, signal)
+    }
+    return { name: this.host, host, port, targets: [...copy.targets], incremental: copy.incremental }
+  }
+
+  async #onFreePort<T>(vm: VmId, listen: (port: number) => Promise<T>): Promise<T> {
     for (let tries = firstPort; ; tries += 1) {
       const port = this.#nextPort
       this.#nextPort = port === lastPort ? firstPort : port + 1
-      const uri = `tcp:${this.#options.migrationAddress}:${port}`
       try {
-        if (command === 'migrate-recover') await this.#executeOutOfBand(vm, command, { uri }, signal)
-        else await this.#execute(vm, command, { uri }, signal)
-        return { driver: this.driver, uri }
+        return await listen(port)
       } catch (error) {
         const failure = targetFailure(vm, error)
         const taken = failure instanceof MigrationError && failure.failure.code === 'no-free-port'
@@ -371,18 +461,25 @@ export class QemuHost implements Hypervisor {
     }
   }
 
-  reopen(vm: VmId, signal: AbortSignal): Promise<Landing> {
-    return this.#listen(vm, 'migrate-recover', signal)
+  async reopen(vm: VmId, signal: AbortSignal): Promise<Landing> {
+    const migrate = await this.#listen(vm, 'migrate-recover', signal)
+    return { driver: this.driver, uri: printLanding({ migrate, disks: null }) }
   }
 
   async run(vm: VmId, _proof: Departed, signal: AbortSignal): Promise<void> {
+    // Nobody writes to its disks any more but itself. Where none was exported, QEMU says so.
+    await this.#execute(vm, 'nbd-server-stop', {}, signal).catch((error: unknown) => {
+      if (!(error instanceof QmpCommandError)) throw error
+    })
     // While the last state is still being loaded, `cont` is remembered and takes effect when it is (QEMU: qmp_cont, RUN_STATE_INMIGRATE).
     await this.#execute(vm, 'cont', {}, signal)
     await this.#folder.settle(vm, signal)
+    this.#images.forget(vm)
   }
 
   async discard(vm: VmId, signal: AbortSignal): Promise<void> {
     const presence = await this.presence(vm, signal)
+    this.#images.forget(vm)
     if (presence.state === 'absent') {
       await this.#monitors.drop(vm)
       await this.#folder.removeArriving(vm, signal)

@@ -1,7 +1,28 @@
 /** `query-migrate` and `query-status` of a source, as one {@link Sample}. */
-import { bytes } from '../../core/units.ts'
+import { type Bytes, bytes } from '../../core/units.ts'
 import type { QueryMigrate } from '../../qmp/public.ts'
 import type { MigrationStatus, Sample } from '../hypervisor.ts'
+import { noSample } from '../no-sample.ts'
+import type { CopyState } from './mirrors.ts'
+
+/**
+ * Memory and disks as one. While disks are copied, memory does not flow, and counts whole.
+ * @param memory of the guest
+ */
+export function withDisks(sample: Sample, { stage, error, failure, disk }: CopyState, memory: Bytes): Sample {
+  const whole = stage === 'disks' || sample.total === 0 ? memory : sample.total
+  const ofMemory = stage === 'disks' ? { ...noSample, remaining: whole } : sample
+  return {
+    ...ofMemory,
+    status: stage === 'memory' ? sample.status : stage === 'disks' ? 'active' : stage,
+    sent: bytes(ofMemory.sent + disk.copied),
+    remaining: bytes(ofMemory.remaining + disk.remaining),
+    total: bytes(whole + disk.total),
+    disk,
+    error: error ?? ofMemory.error,
+    failure,
+  }
+}
 
 /** @param runState of the guest: QEMU's status stays `active` while the guest is stopped for the last part, only the run state tells */
 export function sampleOf(migration: QueryMigrate, runState: string): Sample {

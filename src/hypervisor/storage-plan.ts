@@ -1,11 +1,11 @@
 /**
- * What a target has to make for a VM's disks, decided from what both sides said. Pure; storage-room.ts asks and makes.
+ * What a target has to make for a VM's disks, decided from what both sides said. Pure; libvirt/storage-room.ts and qemu/image-room.ts ask
+ * and make. A pool is a libvirt pool, or a folder of a plain QEMU host; a volume is what lies in it.
  *
  * A disk that is copied needs a volume in the pool that holds its path. What is there already is overwritten only where it is known to be
  * worthless: this VM's own old copy, or empty. Only the top of a chain is copied where every chain's base is at the target already.
  */
-import { type Bytes, bytes, showBytes } from '../../core/units.ts'
-import { escapeXml } from './xml.ts'
+import { type Bytes, bytes, showBytes } from '../core/units.ts'
 
 /** An image with its sizes, as the source's hypervisor knows them. */
 export interface ImageFacts {
@@ -76,13 +76,22 @@ export type StoragePlan =
 /** An image without data has only its headers. */
 const emptyUpTo = 1_048_576
 /** Pools whose volumes are files and have a format. Others are block devices, which take their whole size at once. */
-const inFiles: ReadonlySet<string> = new Set(['dir', 'fs', 'netfs', 'gluster', 'vstorage'])
+export const inFiles: ReadonlySet<string> = new Set(['dir', 'fs', 'netfs', 'gluster', 'vstorage'])
 /** Tables of an image, beside its data (QEMU, docs/interop/qcow2.txt: 1 in 8192 for clusters of 64 KiB). */
 const tables = 1.001
 
-export function planStorage(host: string, places: readonly Place[]): StoragePlan {
+/** How an operator calls and removes things there. */
+export interface Words {
+  readonly host: string
+  /** `pool disks`, `folder /srv/vms`. */
+  readonly pool: (name: string) => string
+  readonly remove: (pool: string, volume: string) => string
+  readonly share: string
+}
+
+export function planStorage(words: Words, places: readonly Place[]): StoragePlan {
   for (const place of places) {
-    const why = inTheWay(host, place)
+    const why = inTheWay(words, place)
     if (why !== undefined) return { kind: 'refused', why }
   }
   const overBases = places.filter(({ disk }) => disk.chain.length > 1)
@@ -90,21 +99,21 @@ export function planStorage(host: string, places: readonly Place[]): StoragePlan
   const incremental =
     overBases.length > 0 && places.every(({ there }) => there === undefined) && overBases.every(hasBase)
   const make = places.filter(({ there }) => there === undefined).map(place => volumeFor(place, incremental))
-  const full = tooFull(host, places, make)
+  const full = tooFull(words, places, make)
   return full === undefined ? { kind: 'accepted', incremental, make } : { kind: 'refused', why: full }
 }
 
-function inTheWay(host: string, { disk, pool, volume, there, usedBy, ownOldCopy }: Place): string | undefined {
+function inTheWay(words: Words, { disk, pool, volume, there, usedBy, ownOldCopy }: Place): string | undefined {
   const [top] = disk.chain
   if (there === undefined || top === undefined) return undefined
-  const what = `${host} has a volume ${volume} in pool ${pool.name} already, where disk ${disk.target} would go`
+  const what = `${words.host} has ${volume} in ${words.pool(pool.name)} already, where disk ${disk.target} would go`
   if (usedBy !== undefined) return `${what}; it is a disk of ${usedBy}: move one of them to another path`
   const alike = there.capacity === top.capacity && (there.format === top.format || !inFiles.has(pool.type))
   if (alike && (ownOldCopy || there.allocation <= emptyUpTo)) return undefined
   const holds = alike
     ? `it holds ${showBytes(there.allocation)} that may be somebody's`
     : `it is ${there.format} of ${showBytes(there.capacity)}, the disk is ${top.format} of ${showBytes(top.capacity)}`
-  return `${what}; ${holds}. If it may go: virsh vol-delete --pool ${pool.name} ${volume}. If both hosts share that storage, mark the disk <shareable/> or use a network disk`
+  return `${what}; ${holds}. If it may go: ${words.remove(pool.name, volume)}. If both hosts share that storage, ${words.share}`
 }
 
 /** By format, size and, where both are known, the length of the file: whether it has the same content, nobody reads. */
@@ -133,26 +142,11 @@ function volumeFor({ disk, pool, volume }: Place, incremental: boolean): VolumeT
   }
 }
 
-function tooFull(host: string, places: readonly Place[], make: readonly VolumeToMake[]): string | undefined {
+function tooFull(words: Words, places: readonly Place[], make: readonly VolumeToMake[]): string | undefined {
   for (const { name, free } of new Map(places.map(({ pool }) => [pool.name, pool])).values()) {
     const need = make.reduce((sum, volume) => sum + (volume.pool === name ? volume.need : 0), 0)
     if (need > free)
-      return `pool ${name} of ${host} is too full: its disks need ${showBytes(bytes(need))}, ${showBytes(free)} are free (short by ${showBytes(bytes(need - free))}); make room there, then evacuate again, or let it go to another host`
+      return `${words.pool(name)} of ${words.host} is too full: its disks need ${showBytes(bytes(need))}, ${showBytes(free)} are free (short by ${showBytes(bytes(need - free))}); make room there, then evacuate again, or let it go to another host`
   }
   return undefined
-}
-
-/** As libvirt creates it (docs/formatstorage.rst); sparse where the pool allows that. */
-export function volumeXml({ volume, format, capacity, over }: VolumeToMake, poolType: string): string {
-  const files = inFiles.has(poolType)
-  const compat = format === 'qcow2' ? '<compat>1.1</compat>' : ''
-  const backing =
-    over === undefined
-      ? ''
-      : `<backingStore><path>${escapeXml(over.path)}</path><format type='${escapeXml(over.format)}'/></backingStore>`
-  return `<volume><name>${escapeXml(volume)}</name><capacity unit='bytes'>${capacity}</capacity>${
-    files
-      ? `<allocation unit='bytes'>0</allocation><target><format type='${escapeXml(format)}'/>${compat}</target>${backing}`
-      : ''
-  }</volume>`
 }
