@@ -126,7 +126,7 @@ export function disksSuite(driver: LabDriver): void {
       const own = { size: mebibytes(16), shared: false }
       const disks = [
         [{ ...own, write: bytesPerSecond(256 * 1024) }],
-        [own, { ...own, size: mebibytes(8), format: 'qcow2' as const }],
+        [own, { ...own, format: 'qcow2' as const }],
         [{ ...own, format: 'qcow2' as const, overBase: true }],
       ]
       const guests = spec.guests.map((guest, n) => ({
@@ -177,7 +177,7 @@ export function disksSuite(driver: LabDriver): void {
     })
 
     test('a target that fills up in the middle of a copy costs an attempt, and is named', async () => {
-      onHost(to, second, 'mkdir -p "$1" && mount -t tmpfs -o size=27m lifeboat-test "$1"')
+      onHost(to, second, 'mkdir -p "$1" && mount -t tmpfs -o size=37m lifeboat-test "$1"')
       if (driver === 'libvirt') onHost(to, second, 'head -c 1048576 /dev/zero >"$1/lab.iso"')
       try {
         await begin(second)

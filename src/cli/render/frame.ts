@@ -160,7 +160,8 @@ function movingRow(
 ): readonly string[] {
   const { progress } = m
   const calledBack = m.phase === 'pre-copy' && m.cancelling !== undefined
-  const label = calledBack ? paint.warn('calling back') : m.phase
+  const disksFirst = m.phase === 'pre-copy' && progress?.disk !== undefined && progress.round === 0
+  const label = calledBack ? paint.warn('calling back') : disksFirst ? 'disks' : m.phase
   if (progress === undefined) return [name, label, bar(0), '', '', '', String(m.target)]
   const round = progress.round > 1 && m.phase === 'pre-copy' ? ` ${progress.round}` : ''
   // In the first pass the share of memory passed over; later only "nearly": rounds may repeat.

@@ -37,9 +37,13 @@ function factOf(event: Observed): string | undefined {
     case 'memory-flowing':
       return `${event.vm}: memory flows`
     case 'progress': {
-      const { sent, remaining, rate, dirtyRate, round } = event.progress
+      const { sent, remaining, rate, dirtyRate, round, disk } = event.progress
       const dirty = dirtyRate === undefined ? '' : `, dirties ${showRate(dirtyRate)}`
-      return `${event.vm}: round ${round}, sent ${showBytes(sent)}, ${showBytes(remaining)} to go at ${showRate(rate)}${dirty}`
+      const where =
+        disk !== undefined && round === 0
+          ? `disks ${showBytes(disk.copied)} of ${showBytes(disk.total)}`
+          : `round ${round}`
+      return `${event.vm}: ${where}, sent ${showBytes(sent)}, ${showBytes(remaining)} to go at ${showRate(rate)}${dirty}`
     }
     case 'guest-stopped':
       return `${event.vm}: stopped at the source for the last part`

@@ -146,6 +146,8 @@ export class Mirrors {
       this.#known.set(vm, copying)
     }
     if (jobs.length > 0) copying.last = sumOf(jobs)
+    // What was said of the migration is of before memory flowed.
+    const before = copying.memoryStarted || isFlowing(migration) ? 'memory' : 'disks'
     const broken = jobs.find(({ error }) => error !== undefined)
     if (copying.ended === undefined && broken !== undefined) {
       copying.ended = { error: `a disk could not be copied: ${broken.error ?? 'no reason was given'}` }
@@ -160,7 +162,7 @@ export class Mirrors {
     } else if (migration === 'pre-switchover' && copying.ended === undefined) {
       await this.#continue(client, signal)
     }
-    return stateOf(copying)
+    return stateOf(copying, before)
   }
 
   async #startMemory(client: QmpClient, copying: Copying, jobs: readonly QmpJob[], signal: AbortSignal): Promise<void> {
@@ -290,10 +292,10 @@ export class Mirrors {
   }
 }
 
-function stateOf({ target, ended, memoryStarted, last }: Copying): CopyState {
+function stateOf({ target, ended, last }: Copying, stage: 'memory' | 'disks'): CopyState {
   const whole = { error: undefined, failure: undefined, disk: last }
   if (ended === 'cancelled') return { ...whole, stage: 'cancelled' }
-  if (ended === undefined) return { ...whole, stage: memoryStarted ? 'memory' : 'disks' }
+  if (ended === undefined) return { ...whole, stage }
   return { ...whole, stage: 'failed', error: ended.error, failure: diskFailure(ended.error, target) }
 }
 

@@ -58,7 +58,7 @@ import { type CopyOrder, ImageRoom } from './image-room.ts'
 import { capabilitiesOf, parametersOf, startParametersOf } from './migration-settings.ts'
 import { Mirrors } from './mirrors.ts'
 import { MonitorPool } from './monitor-pool.ts'
-import { presenceOf } from './qemu-presence.ts'
+import { isSending, presenceOf } from './qemu-presence.ts'
 import { sampleOf, withDisks } from './qemu-sample.ts'
 import { disksToCopy, driveNamed, withLengths } from './source-images.ts'
 import { VmFolder } from './vm-folder.ts'
@@ -278,6 +278,11 @@ export class QemuHost implements Hypervisor {
       const { running, status } = await client.execute('query-status', {}, parseQueryStatus, signal)
       if (!running) {
         const detail = `it is ${status} at ${this.host}; a move would set it running at the target`
+        throw new MigrationError(vm, { code: 'source-refused', detail })
+      }
+      const before = await client.execute('query-migrate', {}, parseQueryMigrate, signal)
+      if (isSending(before.status)) {
+        const detail = `it is being migrated from ${this.host} already (${before.status})`
         throw new MigrationError(vm, { code: 'source-refused', detail })
       }
       const { migrate, disks } = parseLanding(to.uri)
