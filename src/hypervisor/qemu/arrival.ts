@@ -22,6 +22,9 @@ const diskSchema = z.object({
   /** From the top to the base. */
   chain: z.array(imageSchema),
 })
+/** `{dir}` stands for the VM's folder. */
+const mediumSchema = z.object({ target: z.string(), path: z.string() })
+export type Medium = z.infer<typeof mediumSchema>
 export type ArrivingImage = z.infer<typeof imageSchema>
 export type ArrivingDisk = z.infer<typeof diskSchema>
 
@@ -29,17 +32,24 @@ export interface Arrival {
   readonly definition: QemuDefinition
   /** Disks to be copied. */
   readonly disks: readonly ArrivingDisk[]
+  /** What is only read, and must be at the target already. */
+  readonly media: readonly Medium[]
 }
 
-const arrivalSchema = z.object({ version: z.literal(2), definition: z.string(), disks: z.array(diskSchema) })
+const arrivalSchema = z.object({
+  version: z.literal(2),
+  definition: z.string(),
+  disks: z.array(diskSchema),
+  media: z.array(mediumSchema),
+})
 
-export const printArrival = ({ definition, disks }: Arrival): string =>
-  JSON.stringify({ version: 2, definition: printDefinition(definition), disks })
+export const printArrival = ({ definition, disks, media }: Arrival): string =>
+  JSON.stringify({ version: 2, definition: printDefinition(definition), disks, media })
 
 /** @throws ZodError, or SyntaxError when the text is no JSON */
 export function parseArrival(text: string): Arrival {
-  const { definition, disks } = arrivalSchema.parse(JSON.parse(text))
-  return { definition: parseDefinition(definition), disks }
+  const { definition, disks, media } = arrivalSchema.parse(JSON.parse(text))
+  return { definition: parseDefinition(definition), disks, media }
 }
 
 const landingSchema = z.object({

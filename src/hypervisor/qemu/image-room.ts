@@ -9,7 +9,7 @@ import { MigrationError } from '../../core/migration/failure.ts'
 import { bytes } from '../../core/units.ts'
 import { type Remote, runOk } from '../../remote/remote.ts'
 import { type Place, planStorage, type VolumeFacts, type VolumeToMake, type Words } from '../storage-plan.ts'
-import type { ArrivingDisk } from './arrival.ts'
+import type { ArrivingDisk, Medium } from './arrival.ts'
 import type { VmFolder } from './vm-folder.ts'
 
 const infoSchema = z.object({
@@ -48,6 +48,17 @@ export class ImageRoom {
     this.#host = host
     this.#remote = remote
     this.#folder = folder
+  }
+
+  /** Nobody writes to them, so they are not copied. @throws MigrationError `target-refused` for one that is not there */
+  async insistOnMedia(vm: VmId, media: readonly Medium[], signal: AbortSignal): Promise<void> {
+    for (const { target, path } of media) {
+      // The VM's folder may not be there yet, and a path may lead through it.
+      const place = resolve(path.replaceAll('{dir}', this.#folder.dirOf(vm)))
+      if ((await this.#remote.run(['test', '-e', place], {}, signal)).code === 0) continue
+      const detail = `${this.#host} has no ${place}, which is in drive ${target} and is only read, so not copied; copy it there, or take it out of the VM`
+      throw new MigrationError(vm, { code: 'target-refused', detail })
+    }
   }
 
   /**

@@ -45,14 +45,7 @@ import type {
 } from '../hypervisor.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure, targetFailure } from './classify-qemu-error.ts'
-import {
-  type ArrivingDisk,
-  parseArrival,
-  parseLanding,
-  printArrival,
-  printLanding,
-  type QemuLanding,
-} from './arrival.ts'
+import { parseArrival, parseLanding, printArrival, printLanding, type QemuLanding } from './arrival.ts'
 import { commandLine, monitorSockets, printDefinition, type QemuDefinition } from './definition.ts'
 import { type CopyOrder, ImageRoom } from './image-room.ts'
 import { capabilitiesOf, parametersOf, startParametersOf } from './migration-settings.ts'
@@ -60,7 +53,7 @@ import { Mirrors } from './mirrors.ts'
 import { MonitorPool } from './monitor-pool.ts'
 import { isSending, presenceOf } from './qemu-presence.ts'
 import { sampleOf, withDisks } from './qemu-sample.ts'
-import { disksToCopy, driveNamed, withLengths } from './source-images.ts'
+import { disksToCopy, driveNamed, mediaOf, withLengths } from './source-images.ts'
 import { VmFolder } from './vm-folder.ts'
 
 export interface QemuHostOptions {
@@ -259,17 +252,12 @@ export class QemuHost implements Hypervisor {
     if (entry === undefined)
       throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no definition of it` })
     const { definition } = entry
-    const own = definition.disks.some(({ shared }) => !shared)
-    const disks = own ? await this.#disksOf(vm, definition, signal) : []
-    return { driver: this.driver, vm, text: printArrival({ definition, disks }) }
-  }
-
-  async #disksOf(vm: VmId, definition: QemuDefinition, signal: AbortSignal): Promise<readonly ArrivingDisk[]> {
     const client = await this.#monitor(vm, signal)
     const drives = await client.execute('query-block', {}, parseQueryBlock, signal)
     const dir = this.#folder.dirOf(vm)
-    const disks = disksToCopy(vm, this.host, definition, drives, dir)
-    return Promise.all(disks.map(disk => withLengths(this.#options.remote, disk, dir, signal)))
+    const copied = disksToCopy(vm, this.host, definition, drives, dir)
+    const disks = await Promise.all(copied.map(disk => withLengths(this.#options.remote, disk, dir, signal)))
+    return { driver: this.driver, vm, text: printArrival({ definition, disks, media: mediaOf(drives, dir) }) }
   }
 
   async migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void> {
@@ -378,8 +366,9 @@ export class QemuHost implements Hypervisor {
   async prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
     const { vm } = definition
     try {
-      const { definition: parsed, disks } = parseArrival(definition.text)
+      const { definition: parsed, disks, media } = parseArrival(definition.text)
       await this.#makeRoom(parsed, signal)
+      await this.#images.insistOnMedia(vm, media, signal)
       const wasHere = disks.length > 0 && (await this.#folder.wasHere(vm, parsed.uuid, signal))
       await this.#folder.writeArriving(parsed, printDefinition(parsed), signal)
       const copy = await this.#images.make(vm, disks, wasHere, signal)

@@ -6,7 +6,7 @@ import { bytes, mebibytes } from '../../core/units.ts'
 import type { BlockDrive, BlockImage } from '../../qmp/public.ts'
 import { parseArrival, parseLanding, printArrival, printLanding } from './arrival.ts'
 import { parseDefinition } from './definition.ts'
-import { disksToCopy, driveNamed } from './source-images.ts'
+import { disksToCopy, driveNamed, mediaOf } from './source-images.ts'
 
 const vm = vmId('web')
 const image = (path: string, change: Partial<BlockImage> = {}): BlockImage => ({
@@ -22,7 +22,11 @@ const drive = (device: string, top: BlockImage, readOnly = false): BlockDrive =>
   device,
   inserted: { node: device === '' ? 'data' : '#block1', readOnly, image: top },
 })
-const definitionWith = (...disks: readonly { readonly name: string; readonly shared?: boolean }[]) =>
+interface Declared {
+  readonly name: string
+  readonly shared?: boolean
+}
+const definitionWith = (...disks: readonly Declared[]) =>
   parseDefinition(
     JSON.stringify({
       version: 1,
@@ -33,7 +37,7 @@ const definitionWith = (...disks: readonly { readonly name: string; readonly sha
       disks: disks.map(disk => ({ size: '64MiB', ...disk })),
     }),
   )
-const copied = (drives: readonly BlockDrive[], ...disks: Parameters<typeof definitionWith>) =>
+const copied = (drives: readonly BlockDrive[], ...disks: readonly Declared[]) =>
   disksToCopy(vm, 'sendai-1', definitionWith(...disks), drives, '/srv/vms/web')
 
 test('a chain is told from the top, with places below the VM’s folder kept apart from others', () => {
@@ -77,6 +81,15 @@ test('only what is the VM’s own, declared, and written to is copied', () => {
   assert.equal(driveNamed(drives, 'data')?.device, '')
 })
 
+test('what is only read has to be at the target', () => {
+  const drives = [
+    drive('vda', image('/a')),
+    drive('cd', image('/srv/vms/web/x.iso'), true),
+    { device: 'x', inserted: undefined },
+  ]
+  assert.deepEqual(mediaOf(drives, '/srv/vms/web'), [{ target: 'cd', path: '{dir}/x.iso' }])
+})
+
 test('a declared disk that QEMU does not have is refused, with those it has', () => {
   assert.throws(
     () => copied([drive('vda', image('/a')), drive('', image('/b'))], { name: 'disk0' }),
@@ -94,7 +107,8 @@ test('a declared disk that QEMU does not have is refused, with those it has', ()
 test('what a source says, a target reads; what a target says, a source', () => {
   const definition = definitionWith({ name: 'vda' })
   const disks = [...copied([drive('vda', image('/srv/vms/web/a.img'))], { name: 'vda' })]
-  assert.deepEqual(parseArrival(printArrival({ definition, disks })), { definition, disks })
+  const media = [{ target: 'cd', path: '/a.iso' }]
+  assert.deepEqual(parseArrival(printArrival({ definition, disks, media })), { definition, disks, media })
   for (const landing of [
     { migrate: 'tcp:10.0.0.1:49152', disks: null },
     {

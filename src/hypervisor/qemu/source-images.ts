@@ -4,7 +4,7 @@ import { MigrationError } from '../../core/migration/failure.ts'
 import { bytes } from '../../core/units.ts'
 import { type Remote, runOk } from '../../remote/remote.ts'
 import type { BlockDrive, BlockImage } from '../../qmp/public.ts'
-import type { ArrivingDisk, ArrivingImage } from './arrival.ts'
+import type { ArrivingDisk, ArrivingImage, Medium } from './arrival.ts'
 import type { QemuDefinition } from './definition.ts'
 
 /** By the id of its `-drive`, or the name of its node. */
@@ -37,6 +37,17 @@ export function disksToCopy(
   })
 }
 
+/** What is only read, whether the definition names it or not. */
+export const mediaOf = (drives: readonly BlockDrive[], dir: string): readonly Medium[] =>
+  drives.flatMap(({ device, inserted }) =>
+    inserted?.readOnly === true
+      ? [{ target: device === '' ? inserted.node : device, path: placeOf(inserted.image.path, dir) }]
+      : [],
+  )
+
+const placeOf = (path: string, dir: string): string =>
+  path.startsWith(`${dir}/`) ? `{dir}${path.slice(dir.length)}` : path
+
 function chainOf(top: BlockImage, dir: string): ArrivingImage[] {
   const first = imageOf(top, undefined, dir)
   const below: ArrivingImage[] = []
@@ -47,7 +58,7 @@ function chainOf(top: BlockImage, dir: string): ArrivingImage[] {
 
 function imageOf({ path, format, size, taken }: BlockImage, name: string | undefined, dir: string): ArrivingImage {
   return {
-    path: path.startsWith(`${dir}/`) ? `{dir}${path.slice(dir.length)}` : path,
+    path: placeOf(path, dir),
     format,
     capacity: size,
     allocation: taken ?? size,
