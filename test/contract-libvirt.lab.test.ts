@@ -23,20 +23,25 @@ contract('libvirt', {
   selfCompleting: true,
   unbreakable: true,
   up: async () => {
-    const spec = smallSpec('lvcontract', 1)
+    const spec = smallSpec('lvcontract', 2)
     // QEMU samples too few pages of a guest of this size to meet a small hot set each time.
-    const guests = spec.guests.map(guest => ({
-      ...guest,
+    const [plain, withDisk] = spec.guests
+    if (plain === undefined || withDisk === undefined) throw new Error('two guests were asked for')
+    const own = { size: mebibytes(8), shared: false }
+    const measured = {
+      ...plain,
       memory: mebibytes(152),
       fill: mebibytes(32),
       dirty: { hot: mebibytes(24), period: ms(1000), cold: bytesPerSecond(0) },
-    }))
+    }
+    const guests = [measured, { ...withDisk, disks: [own] }]
     const lab = await testLab({ ...spec, driver: 'libvirt', guests })
     const vm = vmId('vm-1')
     return {
       home: lab.hosts.get(hostId('a-1')),
       away: lab.hosts.get(hostId('b-1')),
       vm,
+      withDisk: vmId('vm-2'),
       clock,
       breakConnections: undefined,
       takeFirstPort: undefined,

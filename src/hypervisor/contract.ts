@@ -22,6 +22,8 @@ export interface ContractWorld {
   readonly home: Hypervisor
   readonly away: Hypervisor
   readonly vm: VmId
+  /** Another at home, with a disk that only its host has. */
+  readonly withDisk: VmId
   readonly clock: Clock
   /** Ends every connection of running migrations at once, as a router that lost its state does; undefined where this cannot be done. */
   readonly breakConnections: (() => Promise<void>) | undefined
@@ -95,10 +97,12 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.ok(facts.memory > 0)
       assert.notEqual(facts.version, 'unknown')
       const listed = await world.home.list(signal())
-      assert.deepEqual(
-        listed.map(({ vm, presence }) => [vm.id, presence.state]),
-        [[world.vm, 'running']],
-      )
+      assert.deepEqual(listed.map(({ vm, presence }) => [vm.id, presence.state]).sort(), [
+        [world.vm, 'running'],
+        [world.withDisk, 'running'],
+      ])
+      const disks = listed.find(({ vm }) => vm.id === world.withDisk)?.vm.disks ?? []
+      assert.ok(disks.some(({ shared, used }) => !shared && used > 0))
       assert.deepEqual(await world.away.list(signal()), [])
     })
 
@@ -262,13 +266,46 @@ export function contract(driver: string, harness: ContractHarness): void {
       await retire(sides, world.vm, signal())
       await retire(sides, world.vm, signal())
       assert.equal(await states(), 'absent / running')
-      assert.deepEqual(await sides.source.list(signal()), [])
-      assert.deepEqual(
-        (await sides.target.list(signal())).map(({ vm }) => vm.id),
-        [world.vm],
-      )
+      const idsAt = async (host: Hypervisor) => (await host.list(signal())).map(({ vm }) => vm.id)
+      assert.deepEqual(await idsAt(sides.source), [world.withDisk])
+      assert.deepEqual(await idsAt(sides.target), [world.vm])
       swap()
       assert.ok(await world.guestLives())
+    })
+
+    test('a disk that only its host has goes along: first, and counted; called back, nothing of it is left', async () => {
+      const { home, away, withDisk, clock } = world
+      const pair = { source: home, target: away }
+      const both = async (): Promise<string> => {
+        const { source, target } = await whereIs(pair, withDisk, signal())
+        return `${source.state} / ${target.state}`
+      }
+      const begin = async (rate: number | undefined): Promise<void> => {
+        const landing = await away.prepare(await home.definition(withDisk, signal()), plainStart, signal())
+        const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
+        await home.migrate(withDisk, landing, tuning, plainStart, signal())
+      }
+      const until = (found: (sample: Sample) => boolean): Promise<Sample> =>
+        poll(clock, askEvery, signal(), async inner => {
+          const sample = await home.sample(withDisk, inner)
+          return found(sample) ? sample : undefined
+        })
+      await begin(2 * slow)
+      const first = await until(({ status, disk }) => status === 'active' && disk !== undefined && disk.total > 0)
+      assert.ok(first.disk !== undefined && first.round === 0, `memory is in round ${first.round}`)
+      assert.ok(first.total > first.disk.total && first.remaining > first.disk.remaining, 'memory counts too')
+      assert.equal(first.sent, first.disk.copied)
+      assert.deepEqual(await home.presence(withDisk, signal()), { state: 'running', migrating: true })
+      await home.cancel(withDisk, signal())
+      await until(({ status }) => status === 'cancelled' || status === 'failed')
+      await rollBack(pair, withDisk, signal())
+      assert.equal(await both(), 'running / absent')
+      await begin(undefined)
+      const last = await until(({ status }) => status === 'completed')
+      assert.ok(last.disk !== undefined && last.disk.total >= first.disk.total && last.sent > last.disk.total)
+      await finish(pair, withDisk, clock, signal())
+      await retire(pair, withDisk, signal())
+      assert.equal(await both(), 'absent / running')
     })
 
     const ports = harness.portless === true ? [] : ['a port that somebody else has is passed over']
