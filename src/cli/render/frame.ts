@@ -3,6 +3,7 @@ import type { Evacuation } from '../../core/control/evacuation.ts'
 import { between, type Instant } from '../../core/instant.ts'
 import { isMoving, type Migration, type Phase } from '../../core/migration/migration.ts'
 import { outcomeOf, reasonOf } from '../../core/migration/outcome.ts'
+import { copiesDisksFirst } from '../../core/migration/progress.ts'
 import { pathBetween } from '../../core/inventory/snapshot.ts'
 import { inOneLine } from '../../core/report/sentence.ts'
 import { showBytes, showRate, showTime } from '../../core/units.ts'
@@ -160,7 +161,7 @@ function movingRow(
 ): readonly string[] {
   const { progress } = m
   const calledBack = m.phase === 'pre-copy' && m.cancelling !== undefined
-  const disksFirst = m.phase === 'pre-copy' && progress?.disk !== undefined && progress.round === 0
+  const disksFirst = m.phase === 'pre-copy' && progress !== undefined && copiesDisksFirst(progress)
   const label = calledBack ? paint.warn('calling back') : disksFirst ? 'disks' : m.phase
   if (progress === undefined) return [name, label, bar(0), '', '', '', String(m.target)]
   const round = progress.round > 1 && m.phase === 'pre-copy' ? ` ${progress.round}` : ''

@@ -8,6 +8,10 @@ export interface DiskProgress {
   readonly total: Bytes
 }
 
+/** Disks are copied for the first time, and memory waits: post-copy, which is about memory, cannot begin. */
+export const copiesDisksFirst = ({ disk, round }: Pick<Progress, 'disk' | 'round'>): boolean =>
+  disk !== undefined && round === 0
+
 export interface Progress {
   /** Bytes put on the wire so far in this attempt, by our own reading of the hypervisor's counters, not its rate estimate. Disks count. */
   readonly sent: Bytes
@@ -23,7 +27,7 @@ export interface Progress {
   readonly round: number
   /** Between the last two samples. */
   readonly rate: BytesPerSecond
-  /** As the hypervisor saw it in the last round; `undefined` before the first is over. */
+  /** Memory, as the hypervisor saw it in the last round, `undefined` before the first is over; and blocks of disks that were copied before. */
   readonly dirtyRate: BytesPerSecond | undefined
   readonly throttle: number
   /** What the hypervisor expects the switchover to cost now. */

@@ -13,11 +13,13 @@ import { between, type Instant } from '../instant.ts'
 import { type Path, wayBetween } from '../inventory/snapshot.ts'
 import { bytesToMove, type Vm } from '../inventory/vm.ts'
 import type { PostCopy, PreCopy, Preparing, Switchover, Tuning } from '../migration/migration.ts'
+import { copiesDisksFirst } from '../migration/progress.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { pathKey } from '../control/water-filling.ts'
 import { bytesPerSecond, fraction, ms, showBytes, showRate, showTime } from '../units.ts'
 import { type Estimates, floor, type Lane, Lanes } from './lanes.ts'
 import type { Candidate, Decided, Intent, Policy, PolicyView } from './policy.ts'
+import { mayGoPostCopy } from './stall.ts'
 
 /** A VM starts when it gets at least this share of what it could get alone. */
 const worthStarting = 0.25
@@ -265,8 +267,9 @@ function ladder(view: PolicyView, m: PreCopy, first: boolean): Intent[] {
   const losing = progress.dirtyRate !== undefined && progress.dirtyRate >= progress.rate * outrun
   if (!losing || times < timesOver) return []
   const why = `does not converge: ${showBytes(progress.sent)} sent for ${showBytes(progress.total)}, dirties ${showRate(progress.dirtyRate ?? 0)} against ${showRate(progress.rate)}`
-  if (view.vmOf(m.vm).policy.allow.includes('post-copy')) return [{ kind: 'post-copy', vm: m.vm, why }]
-  const hopeless = progress.throttle >= throttledOut && times >= timesOverThrottled
+  if (mayGoPostCopy(view.vmOf(m.vm), m)) return [{ kind: 'post-copy', vm: m.vm, why }]
+  // Disks are not throttled: no more comes of waiting.
+  const hopeless = (progress.throttle >= throttledOut || copiesDisksFirst(progress)) && times >= timesOverThrottled
   return hopeless ? [{ kind: 'cancel', vm: m.vm, why, again: false }] : []
 }
 

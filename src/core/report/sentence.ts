@@ -4,6 +4,7 @@ import type { Command } from '../control/command.ts'
 import type { Observed } from '../control/observed.ts'
 import { showFailure } from '../migration/failure.ts'
 import { showPresence } from '../migration/presence.ts'
+import { copiesDisksFirst } from '../migration/progress.ts'
 import { showBytes, showRate, showTime } from '../units.ts'
 
 /** Errors of hypervisors and of ssh come in lines; a story has one for each fact. */
@@ -40,7 +41,7 @@ function factOf(event: Observed): string | undefined {
       const { sent, remaining, rate, dirtyRate, round, disk } = event.progress
       const dirty = dirtyRate === undefined ? '' : `, dirties ${showRate(dirtyRate)}`
       const where =
-        disk !== undefined && round === 0
+        disk !== undefined && copiesDisksFirst(event.progress)
           ? `disks ${showBytes(disk.copied)} of ${showBytes(disk.total)}`
           : `round ${round}`
       return `${event.vm}: ${where}, sent ${showBytes(sent)}, ${showBytes(remaining)} to go at ${showRate(rate)}${dirty}`

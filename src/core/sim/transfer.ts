@@ -165,6 +165,8 @@ export const diskOf = ({ disk }: Transfer): { readonly disk?: DiskProgress } =>
 /** The copy is through: with what was written meanwhile, or, where that is next to nothing, with memory. */
 function endDiskPass(transfer: Transfer, disk: DiskCopy, guest: Guest, now: number): void {
   const dirtied = blocksWithin(guest, now - transfer.roundBegan)
+  const span = now - transfer.roundBegan
+  transfer.dirtyRate = span > 0 ? (dirtied / span) * 1000 : 0
   disk.total += dirtied
   transfer.remaining += dirtied
   transfer.roundBegan = now

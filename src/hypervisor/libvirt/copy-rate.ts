@@ -33,7 +33,8 @@ const nearEnough = 0.05
 const step = 1_048_576
 
 interface Kept {
-  rate: BytesPerSecond | undefined
+  /** Of disks and memory together; `as it is` where somebody else began and nobody said since. */
+  rate: BytesPerSecond | undefined | 'as it is'
   /** How many were copied at the start; unknown of a migration that somebody else began. */
   readonly disks: number | undefined
   readonly writes: WriteMeter
@@ -61,16 +62,19 @@ export class CopyRate {
     if (rate < disks * step) await ifAllowed(this.#setDisks(dom, rate, signal))
   }
 
-  /** Called with each sample. */
-  async hold(vm: VmId, dom: Domain, sample: Sample, signal: AbortSignal): Promise<void> {
-    const kept = this.#kept.get(vm)
-    if (kept?.rate === undefined || sample.disk === undefined) return
+  /** Called with each sample. @returns what the guest writes to blocks that were copied before */
+  async hold(vm: VmId, dom: Domain, sample: Sample, signal: AbortSignal): Promise<BytesPerSecond> {
+    if (sample.disk === undefined) return bytesPerSecond(0)
+    const kept = this.#kept.get(vm) ?? adopted()
+    this.#kept.set(vm, kept)
     kept.writes.read(sample.disk.total, this.#domains.clock.now())
-    if (sample.status !== 'active') return
+    const { rate: writes } = kept.writes
+    if (kept.rate === undefined || kept.rate === 'as it is' || sample.status !== 'active') return writes
     if (isBeforeMemory(sample)) {
       // One that is through leaves its share to the others.
       if (kept.disks !== 1) await ifAllowed(this.#setDisks(dom, kept.rate, signal))
     } else await this.#setMemory(dom, kept, signal)
+    return writes
   }
 
   /** @throws LibvirtCallError when the daemon does not let us: the disks then go on as they are */
@@ -81,7 +85,7 @@ export class CopyRate {
     sample: Sample,
     signal: AbortSignal,
   ): Promise<void> {
-    const kept = this.#kept.get(vm) ?? { rate, disks: undefined, writes: new WriteMeter(), memory: undefined }
+    const kept = this.#kept.get(vm) ?? adopted()
     kept.rate = rate
     this.#kept.set(vm, kept)
     await this.#setMemory(dom, kept, signal)
@@ -89,6 +93,7 @@ export class CopyRate {
   }
 
   async #setMemory(dom: Domain, kept: Kept, signal: AbortSignal): Promise<void> {
+    if (kept.rate === 'as it is') return
     const left = kept.rate === undefined ? undefined : bytesPerSecond(Math.max(1, kept.rate - kept.writes.rate))
     const bandwidth = speedOf(left)
     if (kept.memory === bandwidth) return
@@ -116,6 +121,9 @@ export class CopyRate {
     return answer
   }
 }
+
+/** Begun by somebody who is gone. */
+const adopted = (): Kept => ({ rate: 'as it is', disks: undefined, writes: new WriteMeter(), memory: undefined })
 
 /** Not every daemon lets everybody at QEMU; the copy then goes on as it was started. */
 async function ifAllowed(work: Promise<void>): Promise<void> {

@@ -1,5 +1,5 @@
 /** libvirt's statistics of a migration job as one {@link Sample}. Fields: include/libvirt/libvirt-domain.h, VIR_DOMAIN_JOB_*. */
-import { type Bytes, bytes, bytesPerSecond, ms } from '../../core/units.ts'
+import { type Bytes, bytes, type BytesPerSecond, bytesPerSecond, ms } from '../../core/units.ts'
 import { paramsByName, type TypedParam } from '../../libvirt/public.ts'
 import type { MigrationStatus, Sample } from '../hypervisor.ts'
 import { domainState, pausedReason } from './libvirt-presence.ts'
@@ -24,6 +24,13 @@ export const withWholeMemory = (sample: Sample, memory: Bytes): Sample =>
   isBeforeMemory(sample)
     ? { ...sample, remaining: bytes(sample.remaining + memory), total: bytes(sample.total + memory) }
     : sample
+
+/** What a guest dirties is memory and blocks; while disks are copied, blocks only. @param writes to blocks that were copied before */
+export function withWrites(sample: Sample, writes: BytesPerSecond): Sample {
+  if (isBeforeMemory(sample)) return { ...sample, dirtyRate: writes }
+  const { dirtyRate } = sample
+  return dirtyRate === undefined ? sample : { ...sample, dirtyRate: bytesPerSecond(dirtyRate + writes) }
+}
 
 /** Passes over memory are counted from 1. */
 export const isBeforeMemory = ({ disk, round }: Sample): boolean => disk !== undefined && round === 0

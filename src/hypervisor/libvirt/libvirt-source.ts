@@ -20,7 +20,15 @@ import { factsOf, tombstoneXml } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseDestination, printLibvirtDefinition } from './libvirt-definition.ts'
 import { domainState, pausedReason, presenceOf } from './libvirt-presence.ts'
-import { isBeforeMemory, jobType, numbersOf, sampleOf, statusOf, withWholeMemory } from './libvirt-sample.ts'
+import {
+  isBeforeMemory,
+  jobType,
+  numbersOf,
+  sampleOf,
+  statusOf,
+  withWholeMemory,
+  withWrites,
+} from './libvirt-sample.ts'
 import { type Destination, downtimeOf, flagsOf, paramsOf, resumeFlag, speedOf } from './migration-params.ts'
 import { type Outcome, type Outgoing, OutgoingMigrations } from './outgoing.ts'
 import { readDisks } from './source-disks.ts'
@@ -177,9 +185,12 @@ export class Source {
       const remaining = numbersOf(params)('memory_remaining') ?? 0
       const status = statusOf(type, state, reason, remaining)
       const told = sampleOf(params, goesOn && status === 'none' ? 'starting' : status, 'live')
-      const sample = isBeforeMemory(told) ? withWholeMemory(told, await this.#memoryOf(dom, signal)) : told
+      const writes = await this.#copyRate.hold(vm, dom, told, signal)
+      const sample = withWrites(
+        isBeforeMemory(told) ? withWholeMemory(told, await this.#memoryOf(dom, signal)) : told,
+        writes,
+      )
       if (outgoing !== undefined) outgoing.last = sample
-      await this.#copyRate.hold(vm, dom, sample, signal)
       if (status === 'stopping') this.#ringSoon(vm)
       return sample
     } catch (error) {

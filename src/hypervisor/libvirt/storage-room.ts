@@ -17,6 +17,7 @@ import {
   type VolumeToMake,
   type Words,
 } from '../storage-plan.ts'
+import { OneAtATime } from '../../time/one-at-a-time.ts'
 import { isNoDomain, uuidText } from './daemon.ts'
 import { disksOfDomain } from './domain-disks.ts'
 import { tombstoneName, tombstoneOf } from './domain-xml.ts'
@@ -53,22 +54,18 @@ export class StorageRoom {
   /** Room that volumes will take, and have not yet. */
   readonly #promised = new Map<VmId, readonly Promised[]>()
   /** One at a time, or two would be promised the same room. */
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #turns = new OneAtATime()
 
   constructor(domains: Domains) {
     this.#domains = domains
   }
 
   /** @throws MigrationError `target-refused` before anything is made */
-  async make(vm: VmId, arriving: Arriving, signal: AbortSignal): Promise<CopyOrder> {
-    const before = this.#last
-    const mine = before.then(() => this.#make(vm, arriving, signal))
-    this.#last = mine.catch(() => undefined)
-    return mine
+  make(vm: VmId, arriving: Arriving, signal: AbortSignal): Promise<CopyOrder> {
+    return this.#turns.run(() => this.#make(vm, arriving, signal), signal)
   }
 
   async #make(vm: VmId, arriving: Arriving, signal: AbortSignal): Promise<CopyOrder> {
-    signal.throwIfAborted()
     const strange = arriving.disks.find(({ kind }) => kind === 'unknown')
     if (strange !== undefined)
       throw refused(

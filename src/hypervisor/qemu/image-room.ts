@@ -8,6 +8,7 @@ import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import { bytes } from '../../core/units.ts'
 import { type Remote, runOk } from '../../remote/remote.ts'
+import { OneAtATime } from '../../time/one-at-a-time.ts'
 import { type Place, planStorage, type VolumeFacts, type VolumeToMake, type Words } from '../storage-plan.ts'
 import type { ArrivingDisk, Medium } from './arrival.ts'
 import type { VmFolder } from './vm-folder.ts'
@@ -40,7 +41,7 @@ export class ImageRoom {
   readonly #remote: Remote
   readonly #folder: VmFolder
   /** One at a time, or two would be promised the same room. */
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #turns = new OneAtATime()
   /** Room that images will take, and have not yet. */
   readonly #promised = new Map<VmId, readonly VolumeToMake[]>()
 
@@ -66,9 +67,7 @@ export class ImageRoom {
    * @throws MigrationError `target-refused`; nothing is made then
    */
   make(vm: VmId, disks: readonly ArrivingDisk[], wasHere: boolean, signal: AbortSignal): Promise<CopyOrder> {
-    const mine = this.#last.then(() => this.#make(vm, disks, wasHere, signal))
-    this.#last = mine.catch(() => undefined)
-    return mine
+    return this.#turns.run(() => this.#make(vm, disks, wasHere, signal), signal)
   }
 
   /** Its images are whole, or gone. */
@@ -77,7 +76,6 @@ export class ImageRoom {
   }
 
   async #make(vm: VmId, disks: readonly ArrivingDisk[], wasHere: boolean, signal: AbortSignal): Promise<CopyOrder> {
-    signal.throwIfAborted()
     if (disks.length === 0) return { targets: [], incremental: false }
     this.forget(vm)
     const dir = this.#folder.dirOf(vm)

@@ -22,6 +22,7 @@ import {
 import type { Clock } from '../../time/clock.ts'
 import { DeadlineExceeded, poll, withDeadline } from '../../time/with-deadline.ts'
 import { diskFailure } from '../disk-failure.ts'
+import { OneAtATime } from '../../time/one-at-a-time.ts'
 import { WriteMeter } from '../write-meter.ts'
 import type { QemuLanding } from './arrival.ts'
 import { parametersOf } from './migration-settings.ts'
@@ -58,13 +59,15 @@ export interface CopyState {
   readonly error: string | undefined
   readonly failure: MigrationFailure | undefined
   readonly disk: DiskProgress
+  /** By the guest, to blocks that were copied before. */
+  readonly writes: BytesPerSecond
 }
 
 export class Mirrors {
   readonly #clock: Clock
   readonly #known = new Map<VmId, Copying>()
   /** One hand a VM. */
-  readonly #busy = new Map<VmId, Promise<unknown>>()
+  readonly #turns = new Map<VmId, OneAtATime>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -124,7 +127,7 @@ export class Mirrors {
 
   /** Of a migration without disks nothing is known here. @returns undefined for one */
   advance(vm: VmId, client: QmpClient, migration: string, signal: AbortSignal): Promise<CopyState | undefined> {
-    return this.#alone(vm, () => this.#advance(vm, client, migration, signal))
+    return this.#alone(vm, () => this.#advance(vm, client, migration, signal), signal)
   }
 
   async #advance(vm: VmId, client: QmpClient, migration: string, signal: AbortSignal): Promise<CopyState | undefined> {
@@ -248,14 +251,18 @@ export class Mirrors {
 
   /** @returns whether disks are copied there: then the rate of both is set. */
   async setRate(vm: VmId, client: QmpClient, rate: BytesPerSecond | undefined, signal: AbortSignal): Promise<boolean> {
-    return this.#alone(vm, async () => {
-      const jobs = await this.jobs(client, signal)
-      const copying = this.#known.get(vm)
-      if (jobs.length === 0 || copying === undefined) return false
-      copying.rate = rate
-      await this.#hold(client, copying, jobs, signal)
-      return true
-    })
+    return this.#alone(
+      vm,
+      async () => {
+        const jobs = await this.jobs(client, signal)
+        const copying = this.#known.get(vm)
+        if (jobs.length === 0 || copying === undefined) return false
+        copying.rate = rate
+        await this.#hold(client, copying, jobs, signal)
+        return true
+      },
+      signal,
+    )
   }
 
   /** @returns whether disks are still copied for the first time, so that memory does not flow */
@@ -266,34 +273,32 @@ export class Mirrors {
 
   /** What is left of a copy is called off; the guest goes on at home. */
   async cancel(vm: VmId, client: QmpClient, signal: AbortSignal): Promise<void> {
-    await this.#alone(vm, async () => {
-      const jobs = await this.jobs(client, signal)
-      const copying = this.#known.get(vm)
-      if (copying !== undefined && copying.ended === undefined && jobs.length > 0) copying.ended = 'cancelled'
-      await client.execute('migrate_cancel', {}, ignoreReply, signal)
-      await this.#end(client, 'at once', signal)
-    })
+    await this.#alone(
+      vm,
+      async () => {
+        const jobs = await this.jobs(client, signal)
+        const copying = this.#known.get(vm)
+        if (copying !== undefined && copying.ended === undefined && jobs.length > 0) copying.ended = 'cancelled'
+        await client.execute('migrate_cancel', {}, ignoreReply, signal)
+        await this.#end(client, 'at once', signal)
+      },
+      signal,
+    )
   }
 
   forget(vm: VmId): void {
     this.#known.delete(vm)
   }
 
-  async #alone<T>(vm: VmId, work: () => Promise<T>): Promise<T> {
-    const before = this.#busy.get(vm) ?? Promise.resolve()
-    const mine = before.then(work)
-    const settled = mine.catch(() => undefined)
-    this.#busy.set(vm, settled)
-    try {
-      return await mine
-    } finally {
-      if (this.#busy.get(vm) === settled) this.#busy.delete(vm)
-    }
+  #alone<T>(vm: VmId, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const turns = this.#turns.get(vm) ?? new OneAtATime()
+    this.#turns.set(vm, turns)
+    return turns.run(work, signal)
   }
 }
 
-function stateOf({ target, ended, last }: Copying, stage: 'memory' | 'disks'): CopyState {
-  const whole = { error: undefined, failure: undefined, disk: last }
+function stateOf({ target, ended, last, writes }: Copying, stage: 'memory' | 'disks'): CopyState {
+  const whole = { error: undefined, failure: undefined, disk: last, writes: writes.rate }
   if (ended === 'cancelled') return { ...whole, stage: 'cancelled' }
   if (ended === undefined) return { ...whole, stage }
   return { ...whole, stage: 'failed', error: ended.error, failure: diskFailure(ended.error, target) }

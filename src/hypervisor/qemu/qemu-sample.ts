@@ -1,5 +1,5 @@
 /** `query-migrate` and `query-status` of a source, as one {@link Sample}. */
-import { type Bytes, bytes } from '../../core/units.ts'
+import { type Bytes, bytes, bytesPerSecond } from '../../core/units.ts'
 import type { QueryMigrate } from '../../qmp/public.ts'
 import type { MigrationStatus, Sample } from '../hypervisor.ts'
 import { noSample } from '../no-sample.ts'
@@ -9,7 +9,7 @@ import type { CopyState } from './mirrors.ts'
  * Memory and disks as one. While disks are copied, memory does not flow, and counts whole.
  * @param memory of the guest
  */
-export function withDisks(sample: Sample, { stage, error, failure, disk }: CopyState, memory: Bytes): Sample {
+export function withDisks(sample: Sample, { stage, error, failure, disk, writes }: CopyState, memory: Bytes): Sample {
   const whole = stage === 'disks' || sample.total === 0 ? memory : sample.total
   const ofMemory = stage === 'disks' ? { ...noSample, remaining: whole } : sample
   return {
@@ -19,6 +19,7 @@ export function withDisks(sample: Sample, { stage, error, failure, disk }: CopyS
     remaining: bytes(ofMemory.remaining + disk.remaining),
     total: bytes(whole + disk.total),
     disk,
+    dirtyRate: stage === 'disks' ? writes : ofMemory.dirtyRate && bytesPerSecond(ofMemory.dirtyRate + writes),
     error: error ?? ofMemory.error,
     failure,
   }
