@@ -97,10 +97,10 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.ok(facts.memory > 0)
       assert.notEqual(facts.version, 'unknown')
       const listed = await world.home.list(signal())
-      assert.deepEqual(listed.map(({ vm, presence }) => [vm.id, presence.state]).sort(), [
-        [world.vm, 'running'],
-        [world.withDisk, 'running'],
-      ])
+      assert.deepEqual(
+        new Map(listed.map(({ vm, presence }) => [vm.id, presence.state])),
+        new Map([world.vm, world.withDisk].map(id => [id, 'running'])),
+      )
       const disks = listed.find(({ vm }) => vm.id === world.withDisk)?.vm.disks ?? []
       assert.ok(disks.some(({ shared, used }) => !shared && used > 0))
       assert.deepEqual(await world.away.list(signal()), [])
