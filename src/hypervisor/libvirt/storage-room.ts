@@ -8,7 +8,8 @@ import { basename, dirname } from 'node:path'
 import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import { type Bytes, bytes } from '../../core/units.ts'
-import { type Domain, errorCode, LibvirtCallError, type StoragePool, type StorageVolume } from '../../libvirt/public.ts'
+import type { StoragePool, StorageVolume } from '../../libvirt/public.ts'
+import { OneAtATime } from '../../time/one-at-a-time.ts'
 import {
   type Place,
   planStorage,
@@ -17,18 +18,11 @@ import {
   type VolumeToMake,
   type Words,
 } from '../storage-plan.ts'
-import { OneAtATime } from '../../time/one-at-a-time.ts'
-import { isNoDomain, uuidText } from './daemon.ts'
-import { disksOfDomain } from './domain-disks.ts'
-import { tombstoneName, tombstoneOf } from './domain-xml.ts'
+import { diskOwners, type Owners } from './disk-owners.ts'
 import type { Domains } from './domains.ts'
 import type { DiskDefinition } from './libvirt-definition.ts'
+import { nameOf, Pools } from './pools.ts'
 import { volumeXml } from './volume-xml.ts'
-import { childAt, parseXml } from './xml.ts'
-
-/** include/libvirt/libvirt-storage.h. */
-const activePools = 1 << 1
-const lengthOfFile = 1 << 0
 
 export interface Arriving {
   readonly name: string
@@ -51,6 +45,7 @@ interface Promised {
 
 export class StorageRoom {
   readonly #domains: Domains
+  readonly #pools: Pools
   /** Room that volumes will take, and have not yet. */
   readonly #promised = new Map<VmId, readonly Promised[]>()
   /** One at a time, or two would be promised the same room. */
@@ -58,6 +53,7 @@ export class StorageRoom {
 
   constructor(domains: Domains) {
     this.#domains = domains
+    this.#pools = new Pools(domains)
   }
 
   /** @throws MigrationError `target-refused` before anything is made */
@@ -88,10 +84,10 @@ export class StorageRoom {
   async #insistOnMedium(vm: VmId, { target, chain, mayBeMissing }: DiskDefinition, signal: AbortSignal): Promise<void> {
     const path = chain[0]?.path
     if (path === undefined || mayBeMissing) return
-    const pool = await this.#poolOf(path, signal)
+    const pool = await this.#pools.holding(path, signal)
     if (pool === undefined) return
-    await this.#refresh(pool, signal)
-    if ((await this.#volume(pool, nameOf(path), signal)) !== undefined) return
+    await this.#pools.refresh(pool, signal)
+    if ((await this.#pools.volume(pool, nameOf(path), signal)) !== undefined) return
     throw refused(
       vm,
       `${this.#domains.host} has no ${path}, which is in drive ${target} and is only read, so not copied; copy it there, or take it out: virsh change-media ${vm} ${target} --eject`,
@@ -109,18 +105,18 @@ export class StorageRoom {
     let owners: Owners | undefined
     for (const disk of disks) {
       const path = disk.chain[0]?.path ?? ''
-      const pool = await this.#poolOf(path, signal)
+      const pool = await this.#pools.holding(path, signal)
       if (pool === undefined) throw refused(vm, unknownPath(this.#domains.host, disk.target, path))
       const facts = pools.get(pool.name) ?? (await this.#factsOf(pool, signal))
       pools.set(pool.name, facts)
       const volume = nameOf(path)
-      const there = await this.#volume(pool, volume, signal)
-      if (there !== undefined) owners ??= await this.#owners(arriving, signal)
+      const there = await this.#pools.volume(pool, volume, signal)
+      if (there !== undefined) owners ??= await diskOwners(this.#domains, arriving, signal)
       places.push({
         disk,
         pool: facts,
         volume,
-        there: there === undefined ? undefined : await this.#volumeFacts(there, signal),
+        there: there === undefined ? undefined : await this.#pools.facts(there, signal),
         usedBy: owners?.others.get(path),
         ownOldCopy: owners?.wasHere === true,
         below: await this.#imagesBelow(disk, signal),
@@ -132,42 +128,20 @@ export class StorageRoom {
   async #imagesBelow({ chain }: DiskDefinition, signal: AbortSignal): Promise<readonly (VolumeFacts | undefined)[]> {
     const found: (VolumeFacts | undefined)[] = []
     for (const { path } of chain.slice(1)) {
-      const pool = await this.#poolOf(path, signal)
-      const volume = pool === undefined ? undefined : await this.#volume(pool, nameOf(path), signal)
-      found.push(volume === undefined ? undefined : await this.#volumeFacts(volume, signal))
+      const pool = await this.#pools.holding(path, signal)
+      const volume = pool === undefined ? undefined : await this.#pools.volume(pool, nameOf(path), signal)
+      found.push(volume === undefined ? undefined : await this.#pools.facts(volume, signal))
     }
     return found
   }
 
-  /** @returns undefined where no active pool holds that path */
-  async #poolOf(path: string, signal: AbortSignal): Promise<StoragePool | undefined> {
-    const [pool, volume] = path.split(':')
-    return missing(() =>
-      !path.startsWith('/') && pool !== undefined && volume !== undefined
-        ? this.#domains.daemon.call('storagePoolLookupByName', { name: pool }, signal).then(found => found.pool)
-        : this.#domains.daemon
-            .call('storagePoolLookupByTargetPath', { path: dirname(path) }, signal)
-            .then(found => found.pool),
-    )
-  }
-
-  /** What others put there, and what is free, the daemon learns only now. A pool that is busy is taken as it is known. */
-  async #refresh(pool: StoragePool, signal: AbortSignal): Promise<void> {
-    await this.#domains.daemon.call('storagePoolRefresh', { pool, flags: 0 }, signal).catch((error: unknown) => {
-      if (!(error instanceof LibvirtCallError)) throw error
-    })
-  }
-
   async #factsOf(pool: StoragePool, signal: AbortSignal): Promise<PoolFacts> {
-    await this.#refresh(pool, signal)
-    const [{ available }, { xml }] = await Promise.all([
-      this.#domains.daemon.call('storagePoolGetInfo', { pool }, signal),
-      this.#domains.daemon.call('storagePoolGetXmlDesc', { pool, flags: 0 }, signal),
-    ])
+    await this.#pools.refresh(pool, signal)
+    const { type, available } = await this.#pools.info(pool, signal)
     const promised = await this.#stillPromised(pool, signal)
     return {
       name: pool.name,
-      type: parseXml(xml).attributes.get('type') ?? 'dir',
+      type,
       free: bytes(Math.max(0, available - promised)),
     }
   }
@@ -176,60 +150,10 @@ export class StorageRoom {
     let sum = 0
     for (const { pool: name, volume, need } of [...this.#promised.values()].flat()) {
       if (name !== pool.name) continue
-      const taken = await missing(() =>
-        this.#domains.daemon.call('storageVolGetInfo', { vol: volume }, signal).then(info => info.allocation),
-      )
+      const taken = await this.#pools.taken(volume, signal)
       if (taken !== undefined) sum += Math.max(0, need - taken)
     }
     return sum
-  }
-
-  #volume(pool: StoragePool, name: string, signal: AbortSignal): Promise<StorageVolume | undefined> {
-    return missing(() =>
-      this.#domains.daemon.call('storageVolLookupByName', { pool, name }, signal).then(found => found.vol),
-    )
-  }
-
-  async #volumeFacts(vol: StorageVolume, signal: AbortSignal): Promise<VolumeFacts> {
-    const [{ xml }, info, { allocation: length }] = await Promise.all([
-      this.#domains.daemon.call('storageVolGetXmlDesc', { vol, flags: 0 }, signal),
-      this.#domains.daemon.call('storageVolGetInfo', { vol }, signal),
-      this.#domains.daemon.call('storageVolGetInfoFlags', { vol, flags: lengthOfFile }, signal),
-    ])
-    return {
-      format: childAt(parseXml(xml), 'target', 'format')?.attributes.get('type') ?? 'raw',
-      capacity: bytes(info.capacity),
-      allocation: bytes(info.allocation),
-      length: bytes(length),
-    }
-  }
-
-  /** Which domains of this host have which disk, and whether the arriving VM was here before. */
-  async #owners({ name, uuid }: Arriving, signal: AbortSignal): Promise<Owners> {
-    const { domains } = await this.#domains.daemon.call(
-      'connectListAllDomains',
-      { needResults: true, flags: 0 },
-      signal,
-    )
-    const others = new Map<string, string>()
-    let wasHere = false
-    for (const dom of domains) {
-      const xml = await this.#xmlOf(dom, signal)
-      if (xml === undefined) continue
-      if (uuidText(dom) === uuid) wasHere = true
-      else if (dom.name === tombstoneName(name)) wasHere ||= tombstoneOf(xml) === uuid
-      else for (const { chain } of disksOfDomain(xml)) for (const { path } of chain) others.set(path, dom.name)
-    }
-    return { others, wasHere }
-  }
-
-  async #xmlOf(dom: Domain, signal: AbortSignal): Promise<string | undefined> {
-    try {
-      return (await this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: 0 }, signal)).xml
-    } catch (error) {
-      if (isNoDomain(error)) return undefined
-      throw error
-    }
   }
 
   async #makeAll(
@@ -240,13 +164,12 @@ export class StorageRoom {
   ): Promise<void> {
     const promised: Promised[] = []
     for (const wanted of volumes) {
-      const { pool } = await this.#domains.daemon.call('storagePoolLookupByName', { name: wanted.pool }, signal)
-      const type = types.get(wanted.pool) ?? 'dir'
+      const pool = await this.#pools.named(wanted.pool, signal)
       const create = (volume: VolumeToMake) =>
-        this.#domains.daemon.call('storageVolCreateXml', { pool, xml: volumeXml(volume, type), flags: 0 }, signal)
+        this.#pools.create(pool, volumeXml(volume, types.get(wanted.pool) ?? 'dir'), signal)
       const marker = markerOf(vm, wanted.volume)
       await create({ ...wanted, volume: marker, format: 'raw', capacity: bytes(0), over: undefined })
-      const { vol } = await create(wanted)
+      const vol = await create(wanted)
       promised.push({ pool: wanted.pool, volume: vol, need: wanted.need })
       this.#promised.set(vm, promised)
     }
@@ -255,16 +178,16 @@ export class StorageRoom {
   /** Removes what an attempt that did not come to its end left here. Nothing that a domain has as its disk is touched. Idempotent. */
   async clear(vm: VmId, signal: AbortSignal): Promise<void> {
     for (const { pool, marker, volume } of await this.#marked(vm, signal)) {
-      const vol = await this.#volume(pool, volume, signal)
-      if (vol !== undefined && !(await this.#isUsed(vol, signal))) await this.#delete(vol, signal)
-      await this.#delete(marker, signal)
+      const vol = await this.#pools.volume(pool, volume, signal)
+      if (vol !== undefined && !(await this.#isUsed(vol, signal))) await this.#pools.delete(vol, signal)
+      await this.#pools.delete(marker, signal)
     }
     this.#promised.delete(vm)
   }
 
   /** The VM runs here: its disks are no leftovers any more. Idempotent. */
   async settle(vm: VmId, signal: AbortSignal): Promise<void> {
-    for (const { marker } of await this.#marked(vm, signal)) await this.#delete(marker, signal)
+    for (const { marker } of await this.#marked(vm, signal)) await this.#pools.delete(marker, signal)
     this.#promised.delete(vm)
   }
 
@@ -272,54 +195,20 @@ export class StorageRoom {
     vm: VmId,
     signal: AbortSignal,
   ): Promise<readonly { readonly pool: StoragePool; readonly marker: StorageVolume; readonly volume: string }[]> {
-    const all = { needResults: true, flags: activePools }
-    const { pools } = await this.#domains.daemon.call('connectListAllStoragePools', all, signal)
     const prefix = markerOf(vm, '')
-    const found = await Promise.all(
-      pools.map(async pool => {
-        const listed = await missing(() =>
-          this.#domains.daemon.call('storagePoolListAllVolumes', { pool, needResults: true, flags: 0 }, signal),
-        )
-        return (listed?.vols ?? [])
-          .filter(({ name }) => name.startsWith(prefix))
-          .map(marker => ({ pool, marker, volume: marker.name.slice(prefix.length) }))
-      }),
-    )
-    return found.flat()
+    const found = await this.#pools.volumesBeginning(prefix, signal)
+    return found.map(([pool, marker]) => ({ pool, marker, volume: marker.name.slice(prefix.length) }))
   }
 
   async #isUsed(vol: StorageVolume, signal: AbortSignal): Promise<boolean> {
-    const { others } = await this.#owners({ name: '', uuid: '', disks: [] }, signal)
+    const { others } = await diskOwners(this.#domains, undefined, signal)
     return others.has(vol.key) || others.has(`${vol.pool}:${vol.name}`)
   }
-
-  async #delete(vol: StorageVolume, signal: AbortSignal): Promise<void> {
-    await missing(() => this.#domains.daemon.call('storageVolDelete', { vol, flags: 0 }, signal))
-  }
-}
-
-interface Owners {
-  /** By path. */
-  readonly others: ReadonlyMap<string, string>
-  readonly wasHere: boolean
 }
 
 /** Letters, digits, dots and dashes: also LVM takes them. The VM's name is hashed, so that none is another's beginning. */
 function markerOf(vm: VmId, volume: string): string {
   return `lifeboat-arriving.${createHash('sha256').update(vm).digest('hex').slice(0, 12)}.${volume}`
-}
-
-const nameOf = (path: string): string => (path.startsWith('/') ? basename(path) : (path.split(':')[1] ?? path))
-
-/** @returns undefined where the daemon says that there is no such pool or volume */
-async function missing<T>(ask: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await ask()
-  } catch (error) {
-    if (!(error instanceof LibvirtCallError)) throw error
-    if (error.code === errorCode.noStoragePool || error.code === errorCode.noStorageVol) return undefined
-    throw error
-  }
 }
 
 const wordsOf = (host: string): Words => ({

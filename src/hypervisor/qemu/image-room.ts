@@ -80,7 +80,8 @@ export class ImageRoom {
     this.forget(vm)
     const dir = this.#folder.dirOf(vm)
     const places: Place[] = []
-    for (const disk of disks) places.push(await this.#placeOf(disk, dir, wasHere, signal))
+    const promised = await this.#stillPromised(signal)
+    for (const disk of disks) places.push(await this.#placeOf(disk, dir, wasHere, promised, signal))
     const plan = planStorage(wordsOf(this.#host), places)
     if (plan.kind === 'refused') throw new MigrationError(vm, { code: 'target-refused', detail: plan.why })
     await this.#folder.recordMade(
@@ -102,7 +103,13 @@ export class ImageRoom {
     return { targets: disks.map(({ target }) => target), incremental: plan.incremental }
   }
 
-  async #placeOf(disk: ArrivingDisk, dir: string, wasHere: boolean, signal: AbortSignal): Promise<Place> {
+  async #placeOf(
+    disk: ArrivingDisk,
+    dir: string,
+    wasHere: boolean,
+    promised: number,
+    signal: AbortSignal,
+  ): Promise<Place> {
     const chain = disk.chain.map(image => ({ ...image, path: image.path.replaceAll('{dir}', dir) }))
     const path = chain[0]?.path ?? dir
     const { free, there } = await this.#look(path, signal)
@@ -110,7 +117,7 @@ export class ImageRoom {
     for (const image of chain.slice(1)) below.push((await this.#look(image.path, signal)).there)
     return {
       disk: { target: disk.target, chain },
-      pool: { name: dirname(path), type: 'dir', free: bytes(Math.max(0, free - this.#stillPromised())) },
+      pool: { name: dirname(path), type: 'dir', free: bytes(Math.max(0, free - promised)) },
       volume: basename(path),
       there,
       usedBy: undefined,
@@ -119,9 +126,20 @@ export class ImageRoom {
     }
   }
 
-  /** Counted whole, and over all folders, which may be one file system: at worst a VM goes to another host. */
-  #stillPromised(): number {
-    return [...this.#promised.values()].flat().reduce((sum, { need }) => sum + need, 0)
+  /** Over all folders, which may be one file system: at worst a VM goes to another host. @unit bytes */
+  async #stillPromised(signal: AbortSignal): Promise<number> {
+    const images = [...this.#promised.values()].flat()
+    if (images.length === 0) return 0
+    const paths = images.map(({ pool, volume }) => `${pool}/${volume}`)
+    // One that is gone is told on standard error.
+    const { stdout } = await this.#remote.run(['stat', '-Lc', '%b %B %n', ...paths], {}, signal)
+    const taken = new Map(
+      stdout.split('\n').map(line => {
+        const [blocks, size, ...name] = line.split(' ')
+        return [name.join(' '), Number(blocks) * Number(size)]
+      }),
+    )
+    return images.reduce((sum, { need }, n) => sum + Math.max(0, need - (taken.get(paths[n] ?? '') ?? 0)), 0)
   }
 
   async #look(path: string, signal: AbortSignal): Promise<Looked> {

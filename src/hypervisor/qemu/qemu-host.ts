@@ -27,7 +27,6 @@ import {
   parseQueryMigrate,
   parseQueryStatus,
   type QmpClient,
-  QmpCommandError,
 } from '../../qmp/public.ts'
 import { HostUnreachable, type Remote, runOk } from '../../remote/remote.ts'
 import type { Clock } from '../../time/clock.ts'
@@ -45,15 +44,17 @@ import type {
 } from '../hypervisor.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure, targetFailure } from './classify-qemu-error.ts'
-import { parseArrival, parseLanding, printArrival, printLanding, type QemuLanding } from './arrival.ts'
+import { parseArrival, parseLanding, printArrival, printLanding } from './arrival.ts'
 import { commandLine, monitorSockets, printDefinition, type QemuDefinition } from './definition.ts'
-import { type CopyOrder, ImageRoom } from './image-room.ts'
+import { endExports, exportDisks, type Listening } from './export-disks.ts'
+import { FreePorts } from './free-ports.ts'
+import { ImageRoom } from './image-room.ts'
 import { capabilitiesOf, parametersOf, startParametersOf } from './migration-settings.ts'
 import { Mirrors } from './mirrors.ts'
 import { MonitorPool } from './monitor-pool.ts'
 import { isSending, presenceOf } from './qemu-presence.ts'
 import { sampleOf, withDisks } from './qemu-sample.ts'
-import { disksToCopy, driveNamed, mediaOf, withLengths } from './source-images.ts'
+import { disksToCopy, mediaOf, withLengths } from './source-images.ts'
 import { VmFolder } from './vm-folder.ts'
 
 export interface QemuHostOptions {
@@ -68,9 +69,6 @@ export interface QemuHostOptions {
   readonly clock: Clock
 }
 
-/** The range that libvirt uses too, so that operators have it open already. */
-const firstPort = 49_152
-const lastPort = 49_215
 /** A process that was told to end is gone within this. */
 const endsWithin = ms(10_000)
 /** A monitor that is silent for so long is stuck: a target whose main thread waits for a page of a broken post-copy is. */
@@ -113,7 +111,7 @@ export class QemuHost implements Hypervisor {
   readonly #images: ImageRoom
   readonly #sockets = new Map<VmId, readonly string[]>()
   readonly #memory = new Map<VmId, Bytes>()
-  #nextPort = firstPort
+  readonly #ports = new FreePorts()
 
   constructor(options: QemuHostOptions) {
     this.host = options.host
@@ -380,7 +378,7 @@ export class QemuHost implements Hypervisor {
       const parameters = startParametersOf(options)
       if (Object.keys(parameters).length > 0)
         await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
-      const nbd = copy.targets.length === 0 ? null : await this.#exportDisks(vm, client, copy, signal)
+      const nbd = await exportDisks(vm, client, this.#listening(), copy, signal)
       const migrate = await this.#listen(vm, 'migrate-incoming', signal)
       return { driver: this.driver, uri: printLanding({ migrate, disks: nbd }) }
     } catch (error) {
@@ -414,45 +412,17 @@ export class QemuHost implements Hypervisor {
     await this.discard(vm, signal)
   }
 
-  /** Ports are tried in turn: other migrations, and other programs, may have some. */
+  #listening(): Listening {
+    return { name: this.host, address: this.#options.migrationAddress, ports: this.#ports }
+  }
+
   async #listen(vm: VmId, command: 'migrate-incoming' | 'migrate-recover', signal: AbortSignal): Promise<string> {
-    return this.#onFreePort(vm, async port => {
+    return this.#ports.listen(vm, async port => {
       const uri = `tcp:${this.#options.migrationAddress}:${port}`
       if (command === 'migrate-recover') await this.#executeOutOfBand(vm, command, { uri }, signal)
       else await this.#execute(vm, command, { uri }, signal)
       return uri
     })
-  }
-
-  /** Each disk that is to be copied, by its name; a target's images are open for writing then, though it does not run. */
-  async #exportDisks(vm: VmId, client: QmpClient, copy: CopyOrder, signal: AbortSignal): Promise<QemuLanding['disks']> {
-    const host = this.#options.migrationAddress
-    const port = await this.#onFreePort(vm, async free => {
-      const addr = { type: 'inet', data: { host, port: String(free) } }
-      await client.execute('nbd-server-start', { addr }, ignoreReply, signal)
-      return free
-    })
-    const drives = await client.execute('query-block', {}, parseQueryBlock, signal)
-    for (const [n, target] of copy.targets.entries()) {
-      const node = driveNamed(drives, target)?.inserted?.node ?? target
-      const args = { type: 'nbd', id: `lifeboat-${n}`, 'node-name': node, name: target, writable: true }
-      await client.execute('block-export-add', args, ignoreReply, signal)
-    }
-    return { name: this.host, host, port, targets: [...copy.targets], incremental: copy.incremental }
-  }
-
-  async #onFreePort<T>(vm: VmId, listen: (port: number) => Promise<T>): Promise<T> {
-    for (let tries = firstPort; ; tries += 1) {
-      const port = this.#nextPort
-      this.#nextPort = port === lastPort ? firstPort : port + 1
-      try {
-        return await listen(port)
-      } catch (error) {
-        const failure = targetFailure(vm, error)
-        const taken = failure instanceof MigrationError && failure.failure.code === 'no-free-port'
-        if (!taken || tries >= lastPort) throw error
-      }
-    }
   }
 
   async reopen(vm: VmId, signal: AbortSignal): Promise<Landing> {
@@ -461,10 +431,7 @@ export class QemuHost implements Hypervisor {
   }
 
   async run(vm: VmId, _proof: Departed, signal: AbortSignal): Promise<void> {
-    // Nobody writes to its disks any more but itself. Where none was exported, QEMU says so.
-    await this.#execute(vm, 'nbd-server-stop', {}, signal).catch((error: unknown) => {
-      if (!(error instanceof QmpCommandError)) throw error
-    })
+    await endExports(await this.#monitor(vm, signal), signal)
     // While the last state is still being loaded, `cont` is remembered and takes effect when it is (QEMU: qmp_cont, RUN_STATE_INMIGRATE).
     await this.#execute(vm, 'cont', {}, signal)
     await this.#folder.settle(vm, signal)
