@@ -18,6 +18,8 @@ import {
   type QmpClient,
   QmpCommandError,
   type QmpJob,
+  parseQueryMigrate,
+  type QueryMigrate,
 } from '../../qmp/public.ts'
 import type { Clock } from '../../time/clock.ts'
 import { DeadlineExceeded, poll, withDeadline } from '../../time/with-deadline.ts'
@@ -63,6 +65,12 @@ export interface CopyState {
   readonly writes: BytesPerSecond
 }
 
+export interface Looked {
+  readonly migration: QueryMigrate
+  /** Undefined where no disks are copied. */
+  readonly copy: CopyState | undefined
+}
+
 export class Mirrors {
   readonly #clock: Clock
   readonly #known = new Map<VmId, Copying>()
@@ -82,7 +90,7 @@ export class Mirrors {
     rate: BytesPerSecond | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#end(client, 'at once', signal)
+    await this.#clear(client, disks.targets.length, signal)
     const none = { copied: bytes(0), remaining: bytes(0), total: bytes(0) }
     const writes = new WriteMeter()
     this.#known.set(vm, {
@@ -119,15 +127,29 @@ export class Mirrors {
         await client.execute('blockdev-mirror', job, ignoreReply, signal)
       }
     } catch (error) {
-      await this.#end(client, 'at once', signal)
+      await this.#clear(client, disks.targets.length, signal)
       this.#known.delete(vm)
       throw error
     }
   }
 
-  /** Of a migration without disks nothing is known here. @returns undefined for one */
-  advance(vm: VmId, client: QmpClient, migration: string, signal: AbortSignal): Promise<CopyState | undefined> {
-    return this.#alone(vm, () => this.#advance(vm, client, migration, signal), signal)
+  /** Jobs of an earlier attempt, and nodes whose job never began. */
+  async #clear(client: QmpClient, disks: number, signal: AbortSignal): Promise<void> {
+    await this.#end(client, 'at once', signal)
+    for (let n = 0; n < disks; n += 1)
+      await ignoreRefusal(client.execute('blockdev-del', { 'node-name': `${prefix}${n}` }, ignoreReply, signal))
+  }
+
+  /** Does what is next. The migration is asked for in the same turn, or what it was before memory flowed would be taken for its end. */
+  advance(vm: VmId, client: QmpClient, signal: AbortSignal): Promise<Looked> {
+    return this.#alone(
+      vm,
+      async () => {
+        const migration = await client.execute('query-migrate', {}, parseQueryMigrate, signal)
+        return { migration, copy: await this.#advance(vm, client, migration.status, signal) }
+      },
+      signal,
+    )
   }
 
   async #advance(vm: VmId, client: QmpClient, migration: string, signal: AbortSignal): Promise<CopyState | undefined> {

@@ -290,11 +290,8 @@ export class QemuHost implements Hypervisor {
 
   async sample(vm: VmId, signal: AbortSignal): Promise<Sample> {
     const client = await this.#monitor(vm, signal)
-    const [migration, status] = await Promise.all([
-      client.execute('query-migrate', {}, parseQueryMigrate, signal),
-      client.execute('query-status', {}, parseQueryStatus, signal),
-    ])
-    const copy = await this.#mirrors.advance(vm, client, migration.status, signal)
+    const { migration, copy } = await this.#mirrors.advance(vm, client, signal)
+    const status = await client.execute('query-status', {}, parseQueryStatus, signal)
     const sample = sampleOf(migration, status.status)
     return copy === undefined ? sample : withDisks(sample, copy, await this.#memoryOf(vm, client, signal))
   }
