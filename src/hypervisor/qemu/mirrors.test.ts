@@ -51,7 +51,11 @@ class FakeQemu {
     if (command === 'query-block') return ['vda', 'vdb'].map(device => ({ device, inserted: inserted(device) }))
     if (command === 'query-jobs')
       return [...this.jobs.values()].map(({ id, status, done, total, error }) => ({
-        ...{ id, status, type: 'mirror', 'current-progress': done, 'total-progress': total },
+        id,
+        status,
+        type: 'mirror',
+        'current-progress': done,
+        'total-progress': total,
         ...(error === undefined ? {} : { error }),
       }))
     this.log.push(command)

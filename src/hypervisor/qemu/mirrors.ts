@@ -145,15 +145,23 @@ export class Mirrors {
     return this.#alone(
       vm,
       async () => {
-        const migration = await client.execute('query-migrate', {}, parseQueryMigrate, signal)
-        return { migration, copy: await this.#advance(vm, client, migration.status, signal) }
+        const [migration, jobs] = await Promise.all([
+          client.execute('query-migrate', {}, parseQueryMigrate, signal),
+          this.jobs(client, signal),
+        ])
+        return { migration, copy: await this.#advance(vm, client, migration.status, jobs, signal) }
       },
       signal,
     )
   }
 
-  async #advance(vm: VmId, client: QmpClient, migration: string, signal: AbortSignal): Promise<CopyState | undefined> {
-    const jobs = await this.jobs(client, signal)
+  async #advance(
+    vm: VmId,
+    client: QmpClient,
+    migration: string,
+    jobs: readonly QmpJob[],
+    signal: AbortSignal,
+  ): Promise<CopyState | undefined> {
     let copying = this.#known.get(vm)
     if (copying === undefined) {
       if (jobs.length === 0) return undefined
@@ -207,15 +215,12 @@ export class Mirrors {
   async #switchOver(client: QmpClient, copying: Copying, signal: AbortSignal): Promise<void> {
     let error: string | undefined
     try {
-      error = await this.#end(client, 'in order', signal)
+      error = await this.#end(client, 'in order', signal, () => this.#continue(client, signal))
     } catch (slow) {
       if (slow instanceof DeadlineExceeded) return // the next look goes on
       throw slow
     }
-    if (error === undefined) {
-      await this.#continue(client, signal)
-      return
-    }
+    if (error === undefined) return
     copying.ended = { error: `a disk could not be copied to its end: ${error}` }
     await this.#callOff(client, signal)
   }
@@ -229,26 +234,38 @@ export class Mirrors {
     await this.#end(client, 'at once', signal)
   }
 
-  /** Ends all jobs of ours, and removes what they wrote to. @returns the first error of one. @throws DeadlineExceeded */
-  async #end(client: QmpClient, how: 'in order' | 'at once', signal: AbortSignal): Promise<string | undefined> {
+  /**
+   * Ends all jobs of ours, and removes what they wrote to. Commands that need no answer of each other go out together: QEMU carries them
+   * out in order, and a guest may stand still meanwhile.
+   * @param next goes out with the last of them, where no job failed
+   * @returns the first error of a job. @throws DeadlineExceeded
+   */
+  async #end(
+    client: QmpClient,
+    how: 'in order' | 'at once',
+    signal: AbortSignal,
+    next?: () => Promise<void>,
+  ): Promise<string | undefined> {
     const first = await this.jobs(client, signal)
-    if (first.length === 0) return undefined
-    for (const { id, status } of first)
-      if (status !== 'concluded')
-        await ignoreRefusal(
-          client.execute('block-job-cancel', { device: id, force: how === 'at once' }, ignoreReply, signal),
-        )
+    const running = first.filter(({ status }) => status !== 'concluded')
+    const tell = (command: string, args: object): Promise<void> =>
+      ignoreRefusal(client.execute(command, args, ignoreReply, signal))
+    await Promise.all(running.map(({ id }) => tell('block-job-cancel', { device: id, force: how === 'at once' })))
     const concluded = await withDeadline(this.#clock, endsWithin, 'the end of copying disks', signal, inner =>
       poll(this.#clock, askEvery, inner, async s => {
         const jobs = await this.jobs(client, s)
         return jobs.every(({ status }) => status === 'concluded') ? jobs : undefined
       }),
     )
-    for (const { id } of concluded) {
-      await client.execute('job-dismiss', { id }, ignoreReply, signal)
-      await ignoreRefusal(client.execute('blockdev-del', { 'node-name': nodeOf(id) }, ignoreReply, signal))
-    }
-    return concluded.find(({ error }) => error !== undefined)?.error
+    const error = concluded.find(job => job.error !== undefined)?.error
+    await Promise.all([
+      ...concluded.flatMap(({ id }) => [
+        tell('job-dismiss', { id }),
+        tell('blockdev-del', { 'node-name': nodeOf(id) }),
+      ]),
+      ...(error === undefined && next !== undefined ? [next()] : []),
+    ])
+    return error
   }
 
   async jobs(client: QmpClient, signal: AbortSignal): Promise<readonly QmpJob[]> {
