@@ -11,6 +11,7 @@ import { fidelity } from './fidelity.ts'
 import { lab } from './lab.ts'
 import { libvirt } from './libvirt.ts'
 import { monitor } from './monitor.ts'
+import { libvirtDisks } from './libvirt-disks.ts'
 import { overhead } from './overhead.ts'
 import { policies } from './policies.ts'
 import { qmp } from './qmp.ts'
@@ -20,6 +21,7 @@ import type { Bench } from './result.ts'
 const benches: Readonly<Record<string, Bench>> = {
   qmp,
   libvirt,
+  'libvirt-disks': libvirtDisks,
   controller,
   monitor,
   overhead,

@@ -2,6 +2,7 @@
 import { after, describe, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { type HostId, hostId, siteId, vmId } from '../src/core/ids.ts'
+import { mebibytes } from '../src/core/units.ts'
 import { contract, type ContractHarness } from '../src/hypervisor/contract.ts'
 import { LibvirtHost } from '../src/hypervisor/libvirt/libvirt-host.ts'
 import type { Reached } from '../src/hypervisor/libvirt/libvirt-target.ts'
@@ -15,6 +16,8 @@ const name = 'lvcontract'
 const ways = { driver: 'libvirt', ssh: true, tls: true } as const
 const skip = whyNoLab(ways)
 const vm = vmId('vm-1')
+const withDisk = vmId('vm-2')
+const ownDisk = { size: mebibytes(8), shared: false }
 const places = [
   { host: hostId('a-1'), site: siteId('a'), address: hostAddress(1, 1) },
   { host: hostId('b-1'), site: siteId('b'), address: hostAddress(2, 1) },
@@ -24,8 +27,9 @@ type Place = (typeof places)[number]
 /** One lab for all of them: it is brought up by who comes first. */
 let lab: Promise<TestLab> | undefined
 const theLab = (): Promise<TestLab> => {
-  const spec = smallSpec(name, 1)
-  lab ??= testLab({ ...spec, ...ways, guests: spec.guests.map(contractGuest) })
+  const spec = smallSpec(name, 2)
+  const guests = spec.guests.map(guest => (guest.vm === vm ? contractGuest(guest) : { ...guest, disks: [ownDisk] }))
+  lab ??= testLab({ ...spec, ...ways, guests })
   return lab
 }
 const tunnels: Tunnel[] = []
@@ -100,6 +104,7 @@ function harness({ uri, reached }: Way, brief: boolean): ContractHarness {
         home,
         away,
         vm,
+        withDisk,
         clock,
         breakConnections,
         takeFirstPort: undefined,

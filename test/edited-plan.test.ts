@@ -18,7 +18,7 @@ const limits = { maxParallel: undefined, bandwidth: undefined }
 
 function requestFor(policy: string): PlanRequest {
   const { slots, order = 'inventory' } = policyByName(policy)
-  return { snapshot, ...sides, policy, slots, order, bandwidth: undefined, copiesDisks: true }
+  return { snapshot, ...sides, policy, slots, order, bandwidth: undefined }
 }
 
 /** The planner's plan backwards, with all of them to one site. */

@@ -25,7 +25,11 @@ const kept = (vm: string, driver: string, text: string): Observed => ({
 })
 const libvirt = (vm: string, note: string, autostart: boolean, persistent = true): Observed => {
   const uuid = '0c0ffee0-0000-4000-8000-000000000001'
-  return kept(vm, 'libvirt', printLibvirtDefinition({ name: vm, uuid, persistent, autostart, xml: xml(vm, note) }))
+  return kept(
+    vm,
+    'libvirt',
+    printLibvirtDefinition({ name: vm, uuid, persistent, autostart, xml: xml(vm, note), disks: [] }),
+  )
 }
 
 describe('report --xml', () => {

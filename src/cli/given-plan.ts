@@ -81,7 +81,6 @@ function remedyOf(broken: BrokenRule): string {
     case 'not-at-source':
       return `; write source: ${broken.home}, or leave it out`
     case 'may-not-move':
-    case 'local-disk':
       return `; put { vm: ${broken.vm}, reason: "…" } under stay:`
     case 'target-not-chosen':
       return '; name its site with --to, or choose another host'

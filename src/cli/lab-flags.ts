@@ -37,6 +37,8 @@ export interface LabFlags {
   readonly loss: Fraction
   readonly disk?: Bytes
   readonly sharedDisk?: Bytes
+  readonly diskWrite?: BytesPerSecond
+  readonly checkDisks?: Milliseconds
   readonly driver: LabDriver
   readonly ssh?: boolean
   readonly tls?: boolean
@@ -65,7 +67,15 @@ export function addLabFlags(command: Program, name: string): Program {
     .addOption(quantityOption('--rtt <time>', 'time', 'round trip between each two sites', '40ms'))
     .addOption(quantityOption('--loss <percent>', 'percent', 'packets lost between each two sites', '0%'))
     .addOption(
-      quantityOption('--disk <size>', 'size', 'a local disk for each guest (not copied yet: such a guest stays)'),
+      quantityOption(
+        '--disk <size>',
+        'size',
+        'a disk for each guest on its host’s own storage, filled with random bytes',
+      ),
+    )
+    .addOption(quantityOption('--disk-write <rate>', 'rate', 'what each guest writes to its --disk, and reads back'))
+    .addOption(
+      quantityOption('--check-disks <time>', 'time', 'how often a guest reads its disks whole (default: once)'),
     )
     .addOption(quantityOption('--shared-disk <size>', 'size', 'a disk for each guest on storage that all hosts share'))
     .addOption(new Option('--allow <mode...>', 'what guests allow beyond pre-copy').choices(['post-copy'] as const))
@@ -103,14 +113,18 @@ function guestFrom(flags: LabFlags, v: number, home: readonly LabHost[]): LabGue
   const dirty = v < flags.hotVms ? { hot, period, cold } : undefined
   const host = home[v % home.length]
   if (host === undefined) throw usageError('guests need a host')
-  const disk = flags.disk ?? flags.sharedDisk
+  const disks = [
+    ...(flags.disk === undefined ? [] : [{ size: flags.disk, shared: false, write: flags.diskWrite }]),
+    ...(flags.sharedDisk === undefined ? [] : [{ size: flags.sharedDisk, shared: true }]),
+  ]
   return {
     vm: vmId(`vm-${v + 1}`),
     host: host.id,
     memory,
     fill: flags.fill ?? fillFor(memory, dirty?.hot ?? bytes(0)),
     dirty,
-    disk: disk === undefined ? undefined : { size: disk, shared: flags.disk === undefined },
+    disks,
+    checkDisks: flags.checkDisks,
     value: 1,
     group: undefined,
     policy: { ...defaultVmPolicy, allow: (flags.allow ?? []).map(() => 'post-copy' as const) },

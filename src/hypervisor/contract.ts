@@ -24,6 +24,8 @@ export interface ContractWorld {
   readonly home: Hypervisor
   readonly away: Hypervisor
   readonly vm: VmId
+  /** Another at home, with a disk that only its host has. */
+  readonly withDisk: VmId
   readonly clock: Clock
   /** Ends every connection of running migrations at once, as a router that lost its state does; undefined where this cannot be done. */
   readonly breakConnections: (() => Promise<void>) | undefined
@@ -104,9 +106,11 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.notEqual(facts.version, 'unknown')
       const listed = await world.home.list(signal())
       assert.deepEqual(
-        listed.map(({ vm, presence }) => [vm.id, presence.state]),
-        [[world.vm, 'running']],
+        new Map(listed.map(({ vm, presence }) => [vm.id, presence.state])),
+        new Map([world.vm, world.withDisk].map(id => [id, 'running'])),
       )
+      const disks = listed.find(({ vm }) => vm.id === world.withDisk)?.vm.disks ?? []
+      assert.ok(disks.some(({ shared, used }) => !shared && used > 0))
       assert.deepEqual(await world.away.list(signal()), [])
     })
 
@@ -292,16 +296,53 @@ export function contract(driver: string, harness: ContractHarness): void {
       await retire(sides, world.vm, kept, signal())
       await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
-      assert.deepEqual(await sides.source.list(signal()), [])
-      assert.deepEqual(
-        (await sides.target.list(signal())).map(({ vm }) => vm.id),
-        [world.vm],
-      )
+      const idsAt = async (host: Hypervisor) => (await host.list(signal())).map(({ vm }) => vm.id)
+      assert.ok(!(await idsAt(sides.source)).includes(world.vm))
+      assert.ok((await idsAt(sides.target)).includes(world.vm))
       if (sides.target.setPolicy !== undefined)
         assert.deepEqual(await saidAt(sides.target), [3, 'db & "co"', 1_500, undefined], 'it travels')
       swap()
       assert.ok(await world.guestLives())
     })
+
+    if (harness.brief !== true) {
+      test('a disk that only its host has goes along: first, and counted; called back, nothing of it is left', async () => {
+        const { withDisk, clock } = world
+        const isHere = (await world.home.presence(withDisk, signal())).state === 'running'
+        const [home, away] = isHere ? [world.home, world.away] : [world.away, world.home]
+        const pair = { source: home, target: away }
+        const both = async (): Promise<string> => {
+          const { source, target } = await whereIs(pair, withDisk, signal())
+          return `${source.state} / ${target.state}`
+        }
+        const begin = async (rate: number | undefined): Promise<void> => {
+          const landing = await away.prepare(await home.definition(withDisk, signal()), plainStart, signal())
+          const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
+          await home.migrate(withDisk, landing, tuning, plainStart, signal())
+        }
+        const until = (found: (sample: Sample) => boolean): Promise<Sample> =>
+          poll(clock, askEvery, signal(), async inner => {
+            const sample = await home.sample(withDisk, inner)
+            return found(sample) ? sample : undefined
+          })
+        await begin(2 * slow)
+        const first = await until(({ status, disk }) => status === 'active' && disk !== undefined && disk.total > 0)
+        assert.ok(first.disk !== undefined && first.round === 0, `memory is in round ${first.round}`)
+        assert.ok(first.total > first.disk.total && first.remaining > first.disk.remaining, 'memory counts too')
+        assert.equal(first.sent, first.disk.copied)
+        assert.deepEqual(await home.presence(withDisk, signal()), { state: 'running', migrating: true })
+        await home.cancel(withDisk, signal())
+        await until(({ status }) => status === 'cancelled' || status === 'failed')
+        await rollBack(pair, withDisk, signal())
+        assert.equal(await both(), 'running / absent')
+        await begin(undefined)
+        const last = await until(({ status }) => status === 'completed')
+        assert.ok(last.disk !== undefined && last.disk.total >= first.disk.total && last.sent > last.disk.total)
+        await finish(pair, withDisk, clock, signal())
+        await retire(pair, withDisk, await home.definition(withDisk, signal()).catch(() => undefined), signal())
+        assert.equal(await both(), 'absent / running')
+      })
+    }
 
     const ports =
       harness.portless === true || harness.brief === true ? [] : ['a port that somebody else has is passed over']

@@ -9,8 +9,10 @@
 import type { HostId, VmId } from '../core/ids.ts'
 import type { PolicyWords } from '../core/inventory/policy-words.ts'
 import type { Vm } from '../core/inventory/vm.ts'
+import type { MigrationFailure } from '../core/migration/failure.ts'
 import type { Tuning } from '../core/migration/migration.ts'
 import type { Compression, StartOptions } from '../core/migration/start-options.ts'
+import type { DiskProgress } from '../core/migration/progress.ts'
 import type { Presence } from '../core/migration/presence.ts'
 import type { Bytes, BytesPerSecond, Milliseconds } from '../core/units.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from './prove.ts'
@@ -87,11 +89,15 @@ export type MigrationStatus =
 /** The hypervisor's own counters of the newest migration of one VM, at the source. */
 export interface Sample {
   readonly status: MigrationStatus
-  /** Bytes put on the wire so far. */
+  /** Bytes put on the wire so far, of memory and disks. */
   readonly sent: Bytes
+  /** Of memory in this round, and of disks. Before memory flows it counts whole. */
   readonly remaining: Bytes
   readonly total: Bytes
+  /** What of the three is disks; `undefined` where none is copied. */
+  readonly disk: DiskProgress | undefined
   readonly zero: Bytes
+  /** Passes over memory begun, from 1; 0 while disks are copied first. */
   readonly round: number
   readonly dirtyRate: BytesPerSecond | undefined
   readonly throttle: number
@@ -99,6 +105,8 @@ export interface Sample {
   /** Known at the end only. */
   readonly downtime: Milliseconds | undefined
   readonly error: string | undefined
+  /** What the error comes to, where the driver knows; the path, as a rule. */
+  readonly failure?: MigrationFailure | undefined
 }
 
 export interface Adjustment {

@@ -50,10 +50,19 @@ const specSchema = z.object({
       memory: rawBytes,
       fill: rawBytes,
       dirty: dirtySchema.optional().transform(value => value),
-      disk: z
-        .object({ size: rawBytes, shared: z.boolean() })
-        .optional()
-        .transform(value => value),
+      disks: z
+        .array(
+          z.object({
+            size: rawBytes,
+            shared: z.boolean(),
+            format: z.enum(['raw', 'qcow2']).optional(),
+            overBase: z.boolean().optional(),
+            write: z.number().transform(bytesPerSecond).optional(),
+          }),
+        )
+        .default([]),
+      checkDisks: z.number().transform(ms).optional(),
+      cd: z.boolean().optional(),
       value: z.number(),
       group: z
         .string()

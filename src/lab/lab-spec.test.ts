@@ -172,7 +172,7 @@ test('a scenario’s inventory becomes a lab with the same names, links and poli
       memory: mebibytes(1024),
       fill: 0,
       dirty: undefined,
-      disk: { size: mebibytes(64), shared: true },
+      disks: [{ size: mebibytes(64), shared: true }],
       value: 20,
       group: 'shop',
       policy,

@@ -86,7 +86,7 @@ async function guestStarter(
   signal: AbortSignal,
 ): Promise<StartGuest> {
   if (spec.driver !== 'libvirt') {
-    for (const guest of spec.guests) writeDefinition(root, spec, guest, image)
+    for (const guest of spec.guests) await writeDefinition(root, spec, guest, image, signal)
     return async (guest, inner) => keep([await startGuest(root, spec, guest, inner)])
   }
   onProgress(

@@ -25,6 +25,7 @@ import {
 } from './lab-names.ts'
 import type { KnownProcess } from './lab-record.ts'
 import type { LabSpec } from './lab-spec.ts'
+import { hostDisks } from './make-disks.ts'
 import { numbered } from './network.ts'
 import { spawnDaemon } from './spawn-daemon.ts'
 import { longestSocketPath } from './start-guests.ts'
@@ -124,7 +125,21 @@ export async function startDaemons(
     keep([started])
   }
   await Promise.all(hosts.map(({ id }) => waitForDaemon(root, spec, id, clock, signal)))
+  await Promise.all(hosts.map(({ id }) => makePool(root, spec, id, signal)))
   if (spec.ssh === true) await startSshds(root, spec, daemons, keep, clock, signal)
+}
+
+/** Of all disks of a host's guests: where a target's daemon makes room for what is copied. */
+async function makePool(root: string, spec: LabSpec, host: HostId, signal: AbortSignal): Promise<void> {
+  mkdirSync(hostDisks(vmsFolder(root, spec.name, host)), { recursive: true })
+  const libvirt = await connectTo(root, spec, host, signal)
+  try {
+    const path = hostDisks(hereFolder(root, spec.name))
+    const xml = `<pool type='dir'><name>disks</name><target><path>${path}</path></target></pool>`
+    await libvirt.call('storagePoolCreateXml', { xml, flags: 0 }, signal)
+  } finally {
+    await libvirt.close()
+  }
 }
 
 function writeFolder(root: string, spec: LabSpec, host: HostId, address: string): void {

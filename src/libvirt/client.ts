@@ -236,7 +236,7 @@ export class LibvirtClient {
       const serial = this.#pending.add({ name, procedure: procedure.number, signal, settle, reject })
       this.#write(
         sealMessage(message, {
-          program: program.remote,
+          program: program[procedure.program],
           version: protocolVersion,
           procedure: procedure.number,
           type: messageType.call,
@@ -339,8 +339,8 @@ export class LibvirtClient {
       this.#onKeepalive(header)
       return
     }
-    // Other programs (lxc, qemu agent) are not asked for anything, so nothing of theirs is for us.
-    if (header.program !== program.remote) {
+    // Other programs (lxc), and what QEMU's has to say of its own accord, were not asked for: nothing of theirs is for us.
+    if (header.program !== program.remote && !(header.program === program.qemu && header.type === messageType.reply)) {
       this.#stats.unknownEvents += 1
       return
     }

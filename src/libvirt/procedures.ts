@@ -50,11 +50,14 @@ const ofDomainFlags = struct({ dom: domain, flags: uint })
 const info = struct({ state: int, capacity: count, allocation: count, available: count })
 
 export interface Procedure<A, R> {
+  /** `qemu`: of src/remote/qemu_protocol.x, whose numbers are its own. */
+  readonly program: 'remote' | 'qemu'
   readonly number: number
   readonly args: Codec<A>
   readonly result: Codec<R>
 }
 const procedure = <A, R>(number: number, args: Codec<A>, result: Codec<R>): Procedure<A, R> => ({
+  program: 'remote',
   number,
   args,
   result,
@@ -102,14 +105,18 @@ export const procedures = {
   connectSupportsFeature: procedure(60, struct({ feature: int }), struct({ supported: flag })),
   authList: procedure(66, nothing, struct({ types: array(int, authTypesMost) })),
   authPolkit: procedure(70, nothing, struct({ complete: flag })),
+  /** Not persistent: gone when its daemon is. */
+  storagePoolCreateXml: procedure(76, struct({ xml: text, flags: uint }), struct({ pool })),
   storagePoolRefresh: procedure(83, struct({ pool, flags: uint }), nothing),
   storagePoolLookupByName: procedure(84, struct({ name: text }), struct({ pool })),
   storagePoolGetInfo: procedure(87, struct({ pool }), info),
   storagePoolGetXmlDesc: procedure(88, struct({ pool, flags: uint }), struct({ xml: text })),
   storageVolCreateXml: procedure(93, struct({ pool, xml: text, flags: uint }), struct({ vol: volume })),
   storageVolDelete: procedure(94, struct({ vol: volume, flags: uint }), nothing),
+  storageVolLookupByName: procedure(95, struct({ pool, name: text }), struct({ vol: volume })),
   storageVolLookupByPath: procedure(97, struct({ path: text }), struct({ vol: volume })),
   storageVolGetInfo: procedure(98, struct({ vol: volume }), struct({ type: int, capacity: count, allocation: count })),
+  storageVolGetXmlDesc: procedure(99, struct({ vol: volume, flags: uint }), struct({ xml: text })),
   /** @unit bytes */
   nodeGetFreeMemory: procedure(102, nothing, struct({ free: count })),
   domainIsPersistent: procedure(151, ofDomain, struct({ persistent: flag })),
@@ -151,6 +158,11 @@ export const procedures = {
     281,
     struct({ needResults: flag, flags: uint }),
     struct({ pools: array(pool, listMost), ret: uint }),
+  ),
+  storagePoolListAllVolumes: procedure(
+    282,
+    struct({ pool, needResults: flag, flags: uint }),
+    struct({ vols: array(volume, listMost), ret: uint }),
   ),
   connectListAllNetworks: procedure(
     283,
@@ -214,6 +226,12 @@ export const procedures = {
   ),
   domainDefineXmlFlags: procedure(350, struct({ xml: text, flags: uint }), ofDomain),
   domainMigrateStartPostCopy: procedure(364, ofDomainFlags, nothing),
+  /** @unit bytes; `allocation` is the length of the file, where `flags` has 1 (VIR_STORAGE_VOL_GET_PHYSICAL) */
+  storageVolGetInfoFlags: procedure(
+    378,
+    struct({ vol: volume, flags: uint }),
+    struct({ type: int, capacity: count, allocation: count }),
+  ),
   storagePoolLookupByTargetPath: procedure(391, struct({ path: text }), struct({ pool })),
   connectCompareHypervisorCpu: procedure(
     393,
@@ -233,6 +251,11 @@ export const procedures = {
     struct({ checkpoints: array(struct({ name: text, dom: domain }), listMost), ret: int }),
   ),
   domainStartDirtyRateCalc: procedure(427, struct({ dom: domain, seconds: int, flags: uint }), nothing),
+  /** A QMP command behind libvirt's back; the domain is marked as tainted (`custom-monitor`). */
+  qemuDomainMonitorCommand: {
+    ...procedure(1, struct({ dom: domain, cmd: text, flags: uint }), struct({ result: text })),
+    program: 'qemu',
+  },
 } as const
 
 export type Procedures = typeof procedures

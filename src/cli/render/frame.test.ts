@@ -201,6 +201,9 @@ test('each phase has its line', () => {
     line(moving),
     /^ {2}vm-1 +pre-copy 3 +█{12}░{4} +256 MiB +100 Mbit\/s \/ 20\.0 Mbit\/s +28 – 3\d s +b-[12]$/,
   )
+  const disk = { copied: mebibytes(10), remaining: mebibytes(54), total: mebibytes(64) }
+  const disksFirst = { ...seen, round: 0, disk }
+  assert.match(line([start, ready, [2, { kind: 'progress', ...of, progress: disksFirst }]]), /^ {2}vm-1 +disks +█/)
   assert.match(line([...moving, [3, { kind: 'guest-stopped', ...of }]]), /^ {2}vm-1 +switchover .* b-[12]$/)
   assert.match(line([...moving, [3, { kind: 'post-copy-began', ...of }]]), /^ {2}vm-1 +post-copy .* b-[12]$/)
   assert.match(

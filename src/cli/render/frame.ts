@@ -7,6 +7,7 @@ import { isMoving, type Migration, type Phase } from '../../core/migration/migra
 import { outcomeOf, reasonOf } from '../../core/migration/outcome.ts'
 import type { SiteId } from '../../core/ids.ts'
 import { pathBetween, siteOf } from '../../core/inventory/snapshot.ts'
+import { copiesDisksFirst } from '../../core/migration/progress.ts'
 import { shortSpan, standingOf, verdictOnVm } from '../../core/report/standing.ts'
 import { inOneLine } from '../../core/report/sentence.ts'
 import { showBytes, showRate, showTime } from '../../core/units.ts'
@@ -215,7 +216,8 @@ function movingRow(
 ): readonly string[] {
   const { progress } = m
   const calledBack = m.phase === 'pre-copy' && m.cancelling !== undefined
-  const label = calledBack ? paint.warn('calling back') : m.phase
+  const disksFirst = m.phase === 'pre-copy' && progress !== undefined && copiesDisksFirst(progress)
+  const label = calledBack ? paint.warn('calling back') : disksFirst ? 'disks' : m.phase
   if (progress === undefined) return [name, label, bar(0, size), '', '', eta, String(m.target)]
   const round = progress.round > 1 && m.phase === 'pre-copy' ? ` ${progress.round}` : ''
   // In the first pass the share of memory passed over; later only "nearly": rounds may repeat.

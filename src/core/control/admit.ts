@@ -6,7 +6,7 @@ import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { freeMemory } from '../plan/ledger.ts'
-import { copiesDisks, place, type Placement } from '../plan/placement.ts'
+import { place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import { ms } from '../units.ts'
 import type { Command } from './command.ts'
@@ -131,11 +131,11 @@ const mayAskAgain = ({ lastFailure, attempts }: Queued): boolean =>
   lastFailure !== undefined && attempts < afterFailure[lastFailure.code].attempts
 
 function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
-  const { snapshot, targets, world, planFile } = state.started
+  const { snapshot, targets, planFile } = state.started
   const endangered = endangeredNow(state)
   const { ledger, down } = state
   const { excluded } = m
-  const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks: copiesDisks(world) }
+  const view = { snapshot, ledger, endangered, targets, down, excluded }
   const planned = state.planned.get(m.vm)
   return place(vmOf(state, m.vm), view, planFile === undefined ? (prefer ?? planned) : planned)
 }

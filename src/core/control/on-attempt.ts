@@ -15,6 +15,7 @@ import {
   type Tuning,
 } from '../migration/migration.ts'
 import { siteOf } from '../inventory/snapshot.ts'
+import { localDiskBytes } from '../inventory/vm.ts'
 import type { Whereabouts } from '../migration/presence.ts'
 import { type Milliseconds, ms } from '../units.ts'
 import type { Command, Route } from './command.ts'
@@ -264,6 +265,9 @@ export function onWhereabouts(
       return nothing(withMigration(state, { ...asked, why: verdict.why, askAgainAt: plus(now, askPause(asked.asked)) }))
     case 'home': {
       const failure: MigrationFailure = { code: 'path-lost', detail: `${m.why}; the VM runs at home` }
+      // Of disks that were to be copied something may lie at the target, though no VM is there.
+      if (where.target.state === 'absent' && localDiskBytes(vmOf(state, m.vm)) > 0)
+        return { state: withMigration(state, asked), commands: [{ kind: 'roll-back', ...route, failure }] }
       return onFailed(state, asked, failure, now)
     }
     case 'died': {

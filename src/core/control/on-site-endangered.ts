@@ -8,7 +8,7 @@ import type { Instant } from '../instant.ts'
 import { findSite, siteOf } from '../inventory/snapshot.ts'
 import type { MigrationFailure } from '../migration/failure.ts'
 import { isInFlight, type Migration, type PreCopy } from '../migration/migration.ts'
-import { copiesDisks, place } from '../plan/placement.ts'
+import { place } from '../plan/placement.ts'
 import { planAgain } from '../plan/plan-again.ts'
 import type { Command } from './command.ts'
 import { endangeredNow, type Evacuation, targetsNow, vmOf, withMigration } from './evacuation.ts'
@@ -42,7 +42,7 @@ const detailOf = (failure: MigrationFailure): string => ('detail' in failure ? f
 
 /** On its way into danger is better than at home only where nobody else would take it. */
 function findsOther(state: Evacuation, m: PreCopy): boolean {
-  const { snapshot, world } = state.started
+  const { snapshot } = state.started
   const view = {
     snapshot,
     ledger: state.ledger,
@@ -50,13 +50,12 @@ function findsOther(state: Evacuation, m: PreCopy): boolean {
     targets: targetsNow(state),
     down: state.down,
     excluded: m.excluded,
-    copiesDisks: copiesDisks(world),
   }
   return place(vmOf(state, m.vm), view, undefined).placed
 }
 
 function planFor(state: Evacuation, again: ReadonlySet<VmId>): ReadonlyMap<VmId, HostId> {
-  const { snapshot, policy, limits, world } = state.started
+  const { snapshot, policy, limits } = state.started
   const planned = new Map(state.planned)
   for (const vm of again) planned.delete(vm)
   const holds = (m: Migration): HostId | undefined => (m.phase === 'landed' || isInFlight(m) ? m.target : undefined)
@@ -68,7 +67,6 @@ function planFor(state: Evacuation, again: ReadonlySet<VmId>): ReadonlyMap<VmId,
     slots: state.policy.slots,
     order: state.policy.order ?? 'inventory',
     bandwidth: limits.bandwidth,
-    copiesDisks: copiesDisks(world),
     again,
     whereabouts: vm => {
       const m = state.migrations.get(vm)

@@ -34,7 +34,6 @@ export type BrokenRule =
   | { readonly rule: 'target-silent'; readonly vm: VmId; readonly target: HostId; readonly why: string }
   | { readonly rule: 'no-path'; readonly vm: VmId; readonly source: HostId; readonly target: HostId }
   | { readonly rule: 'may-not-move'; readonly vm: VmId; readonly why: string }
-  | { readonly rule: 'local-disk'; readonly vm: VmId; readonly disk: string }
   | { readonly rule: 'ends-before-start'; readonly vm: VmId }
   | {
       readonly rule: 'over-memory'
@@ -82,7 +81,6 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
     if (silent !== undefined) broken.push({ rule: 'target-silent', vm: id, target, why: silent.why })
     const why = mayNotMove(vm)
     if (why !== undefined) broken.push({ rule: 'may-not-move', vm: id, why })
-    for (const disk of vm.disks) if (!disk.shared) broken.push({ rule: 'local-disk', vm: id, disk: disk.name })
     if (snapshot.paths.length > 0 && pathBetween(snapshot, source, target) === undefined) {
       broken.push({ rule: 'no-path', vm: id, source, target })
     }
@@ -205,8 +203,6 @@ export function showBrokenRule(broken: BrokenRule): string {
       return `${broken.vm}: no path from ${broken.source} to ${broken.target}`
     case 'may-not-move':
       return `${broken.vm}: ${broken.why}`
-    case 'local-disk':
-      return `${broken.vm}: disk ${broken.disk} is not on shared storage`
     case 'ends-before-start':
       return `${broken.vm}: ends before it starts`
     case 'over-memory':

@@ -139,7 +139,6 @@ const viewOf = (request: PlanRequest, ledger: Ledger): PlacementView => ({
   targets: request.targets,
   down: new Map(request.snapshot.unreachable.map(({ host, why }) => [host, why])),
   excluded: [],
-  copiesDisks: request.copiesDisks ?? false,
 })
 
 const placedOf = ({ snapshot }: PlanRequest, moves: readonly PlannedMove[]) =>

@@ -6,7 +6,7 @@
  * A group is ordered as one: all its value for all its time, inside smallest first. One of it that does not converge goes last by itself.
  */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
-import { bytesToMove, type Vm } from '../inventory/vm.ts'
+import { bytesToMove, type Vm, writesOf } from '../inventory/vm.ts'
 import { smallestFirst, type Unit, unitSize, unitsOf } from './groups.ts'
 
 export type Order = 'inventory' | 'value-per-time'
@@ -28,7 +28,7 @@ const leastDuration = 100
 
 /** @unit ms */
 const timeOf = (vm: Vm, rate: number): number =>
-  Math.max(leastDuration, preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime))
+  Math.max(leastDuration, preCopyDuration(bytesToMove(vm), writesOf(vm), rate, vm.policy.maxDowntime))
 
 /** What does not end is worth nothing per second of it. */
 function worthOf(unit: Unit, takes: ReadonlyMap<Vm, number>): number {

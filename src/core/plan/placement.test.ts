@@ -28,7 +28,6 @@ const viewOf = (change: Partial<PlacementView> = {}): PlacementView => ({
   targets: [siteId('b')],
   down: new Map(),
   excluded: [],
-  copiesDisks: false,
   ...change,
 })
 
@@ -46,7 +45,7 @@ interface Case {
   readonly says: string
 }
 /** Each filter by its reason; a reason without a case does not type-check. */
-const cases: Readonly<Record<Refusal['why'], Case>> = {
+const cases: Readonly<Record<Exclude<Refusal['why'], 'local-disk'>, Case>> = {
   endangered: {
     view: { endangered: [siteId('a'), siteId('b')] },
     refusal: { why: 'endangered', site: siteId('b') },
@@ -84,11 +83,6 @@ const cases: Readonly<Record<Refusal['why'], Case>> = {
     refusal: { why: 'no-path', from: siteId('a'), to: siteId('c') },
     says: 'no path from a to c',
   },
-  'local-disk': {
-    vm: { ...vm, disks: [aDisk('vda'), aDisk('vdb', { shared: false, size: mebibytes(20_480) })] },
-    refusal: { why: 'local-disk', disk: 'vdb', size: mebibytes(20_480) },
-    says: 'disk vdb (20.0 GiB) is not on shared storage, and copying disks is not supported yet',
-  },
   memory: {
     vm: { ...vm, memory: mebibytes(8192) },
     refusal: { why: 'memory', need: mebibytes(8192), free: mebibytes(4096) },
@@ -101,6 +95,11 @@ for (const [why, { view, vm: other, host, refusal, says }] of Object.entries(cas
     assert.equal(showRefusal(refusal), says)
   })
 }
+
+test('a disk of its own keeps no VM from a host', () => {
+  const own = { ...vm, disks: [aDisk('vda', { shared: false, size: mebibytes(20_480) })] }
+  assert.equal(refuse(own, target, viewOf()), undefined)
+})
 
 test('of several reasons the one that nothing here cures is told', () => {
   const everything = {
@@ -117,7 +116,7 @@ test('of several reasons the one that nothing here cures is told', () => {
     'unreachable',
   )
   assert.equal(refuse(heavy, target, viewOf({ excluded: [hostId('b-1')] }))?.why, 'failed-before')
-  assert.equal(refuse(heavy, target, viewOf())?.why, 'local-disk')
+  assert.equal(refuse(heavy, target, viewOf())?.why, 'memory')
 })
 
 test('where no path is declared at all, every host is connected', () => {

@@ -1,7 +1,6 @@
 /** Where a VM may go: every rule is a filter that returns nothing or a reason with numbers; among what is left, the emptiest host. */
 import type { HostId, SiteId } from '../ids.ts'
 import { findHost, type Host, pathBetween, type Snapshot, siteOf } from '../inventory/snapshot.ts'
-import type { Started } from '../control/observed.ts'
 import type { Vm } from '../inventory/vm.ts'
 import { freeMemory, keptAwayBy, type Ledger } from './ledger.ts'
 import type { Refusal } from './refusal.ts'
@@ -15,12 +14,7 @@ export interface PlacementView {
   readonly down: ReadonlyMap<HostId, string>
   /** Hosts that refused this very VM before. */
   readonly excluded: readonly HostId[]
-  /** Whether disks that the target does not reach are copied on the way. */
-  readonly copiesDisks: boolean
 }
-
-/** What hypervisors of that world can do by themselves. */
-export const copiesDisks = (world: Started['world']): boolean => world === 'simulated'
 
 export type Filter = (vm: Vm, host: Host, view: PlacementView) => Refusal | undefined
 
@@ -65,12 +59,6 @@ const memory: Filter = (vm, host, { ledger }) => {
   return vm.memory <= free ? undefined : { why: 'memory', need: vm.memory, free }
 }
 
-const disks: Filter = (vm, _host, view) => {
-  if (view.copiesDisks) return undefined
-  const local = vm.disks.find(disk => !disk.shared)
-  return local === undefined ? undefined : { why: 'local-disk', disk: local.name, size: local.size }
-}
-
 /** In the order in which a reader wants the reasons: what no other host cures comes first. */
 export const filters: readonly Filter[] = [
   endangered,
@@ -79,7 +67,6 @@ export const filters: readonly Filter[] = [
   reachable,
   refusedBefore,
   connected,
-  disks,
   apart,
   memory,
 ]

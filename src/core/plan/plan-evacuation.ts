@@ -2,7 +2,7 @@
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import { type Path, pathBetween, type Snapshot, siteOf, vmsOfSite, wayBetween } from '../inventory/snapshot.ts'
-import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
+import { bytesToMove, mayNotMove, type Vm, writesOf } from '../inventory/vm.ts'
 import { type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
 import { GroupSites, smallestFirst, unitSize, unitsOf } from './groups.ts'
 import { openLedger, reserve } from './ledger.ts'
@@ -19,8 +19,6 @@ export interface PlanRequest {
   /** Migrations at one time; `Infinity` for all. */
   readonly slots: number
   readonly bandwidth: BytesPerSecond | undefined
-  /** @default hypervisors that copy no disks */
-  readonly copiesDisks?: boolean
   /** Hosts that will not do for a VM, as a preflight found. @default none */
   readonly barred?: ReadonlyMap<VmId, readonly HostId[]>
   /** @default as the inventory has them */
@@ -57,7 +55,7 @@ function assignTogether(request: PlanRequest, vms: readonly Vm[]): Assignment {
 
 /** Each in turn to a host that will do. Who is first has the choice. @param grouped those whose groups are to hold together */
 function assign(request: PlanRequest, vms: readonly Vm[], grouped: readonly Vm[] = vms): Assignment {
-  const { snapshot, endangered, targets, copiesDisks = false, order = 'inventory' } = request
+  const { snapshot, endangered, targets, order = 'inventory' } = request
   const ways = new Ways(request)
   let ledger = openLedger(snapshot)
   const placed: Placed[] = []
@@ -71,7 +69,7 @@ function assign(request: PlanRequest, vms: readonly Vm[], grouped: readonly Vm[]
       continue
     }
     const excluded = request.barred?.get(vm.id) ?? []
-    const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks }
+    const view = { snapshot, ledger, endangered, targets, down, excluded }
     const wished = order === 'inventory' ? undefined : ways.soonest(vm, view, groups.wish(vm, targets, ledger))
     const placement = place(vm, view, wished)
     if (placement.placed) {
@@ -138,7 +136,7 @@ export function schedule(request: PlanRequest, placed: readonly Placed[]): Plann
     const start = freeAt[slot] ?? 0
     const rate = shareOfPath(request, vm.host, target, slots)
     const took =
-      rate === undefined ? undefined : preCopyDuration(bytesToMove(vm), vm.dirty, rate, vm.policy.maxDowntime)
+      rate === undefined ? undefined : preCopyDuration(bytesToMove(vm), writesOf(vm), rate, vm.policy.maxDowntime)
     const end = took === undefined ? Number.POSITIVE_INFINITY : start + took
     freeAt[slot] = end
     return { vm: vm.id, source: vm.host, target, start: finite(start), end: finite(end) }

@@ -12,6 +12,7 @@ export type Refusal =
   | { readonly why: 'anti-affinity'; readonly name: string; readonly beside: VmId }
   | { readonly why: 'unreachable'; readonly detail: string }
   | { readonly why: 'no-path'; readonly from: SiteId; readonly to: SiteId }
+  /** In journals of before disks were copied. */
   | { readonly why: 'local-disk'; readonly disk: string; readonly size: Bytes }
   | { readonly why: 'failed-before'; readonly detail: string }
 
@@ -32,7 +33,7 @@ export function showRefusal(refusal: Refusal): string {
     case 'no-path':
       return `no path from ${refusal.from} to ${refusal.to}`
     case 'local-disk':
-      return `disk ${refusal.disk} (${showBytes(refusal.size)}) is not on shared storage, and copying disks is not supported yet`
+      return `disk ${refusal.disk} (${showBytes(refusal.size)}) is not on shared storage`
     case 'failed-before':
       return refusal.detail
     default:

@@ -174,8 +174,6 @@ function placesOf(
     policy: 'preflight',
     slots: 1,
     bandwidth: undefined,
-    // The rules have judged the disks.
-    copiesDisks: true,
     barred,
   })
   const places = new Map<VmId, Placed>(plan.moves.map(({ vm, target }) => [vm, { ...nowhere, place: target }]))

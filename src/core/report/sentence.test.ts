@@ -139,6 +139,18 @@ test('an order of the operator to resolve says which VM, and where it is to coun
   )
 })
 
+test('while disks are copied first, progress says how far they are', () => {
+  const disk = { copied: mebibytes(10), remaining: mebibytes(54), total: mebibytes(64) }
+  assert.match(
+    sentenceOf({ kind: 'progress', ...of, progress: aProgress({ round: 0, disk }) }) ?? '',
+    /^\S+: disks 10\.0 MiB of 64\.0 MiB, sent /,
+  )
+  assert.match(
+    sentenceOf({ kind: 'progress', ...of, progress: aProgress({ round: 1, disk }) }) ?? '',
+    /: round 1, sent /,
+  )
+})
+
 test('progress of a first round does not speak of a dirty rate nobody knows yet', () => {
   assert.equal(
     sentenceOf({ kind: 'progress', ...of, progress: aProgress() }),

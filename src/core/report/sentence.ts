@@ -5,6 +5,7 @@ import type { Observed } from '../control/observed.ts'
 import type { Spread } from '../forecast/correction.ts'
 import { showFailure } from '../migration/failure.ts'
 import { showPresence } from '../migration/presence.ts'
+import { copiesDisksFirst } from '../migration/progress.ts'
 import { showBytes, showRate, showTime } from '../units.ts'
 
 /** Errors of hypervisors and of ssh come in lines; a story has one for each fact. */
@@ -44,9 +45,13 @@ function factOf(event: Observed): string | undefined {
     case 'memory-flowing':
       return `${event.vm}: memory flows`
     case 'progress': {
-      const { sent, remaining, rate, dirtyRate, round } = event.progress
+      const { sent, remaining, rate, dirtyRate, round, disk } = event.progress
       const dirty = dirtyRate === undefined ? '' : `, dirties ${showRate(dirtyRate)}`
-      return `${event.vm}: round ${round}, sent ${showBytes(sent)}, ${showBytes(remaining)} to go at ${showRate(rate)}${dirty}`
+      const where =
+        disk !== undefined && copiesDisksFirst(event.progress)
+          ? `disks ${showBytes(disk.copied)} of ${showBytes(disk.total)}`
+          : `round ${round}`
+      return `${event.vm}: ${where}, sent ${showBytes(sent)}, ${showBytes(remaining)} to go at ${showRate(rate)}${dirty}`
     }
     case 'guest-stopped':
       return `${event.vm}: stopped at the source for the last part`

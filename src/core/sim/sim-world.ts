@@ -28,7 +28,7 @@ import {
 } from './physics/timings.ts'
 import { guestsVary } from './physics/variation.ts'
 import type { Ends, FailsHow, PathChange } from './timeline.ts'
-import { endPass, flowOf, hasEnded, isConnected, milestoneIn, settle, type Transfer } from './transfer.ts'
+import { copiesDisks, endPass, flowOf, hasEnded, isConnected, milestoneIn, settle, type Transfer } from './transfer.ts'
 
 /** What a copy of a VM is to the host that has it. */
 export type Copy = 'running' | 'stopping' | 'left' | 'incoming' | 'ready' | 'split'
@@ -199,6 +199,7 @@ export class SimWorld {
     const now = this.kernel.now
     const known = this.#vms.get(vm)
     const total = known === undefined ? 0 : bytesToMove(known)
+    const disks = known === undefined ? 0 : localDiskBytes(known)
     const transfer: Transfer = {
       vm,
       source,
@@ -207,9 +208,10 @@ export class SimWorld {
       crosses: this.network.crossed(source, target),
       status: 'starting',
       total,
-      remaining: total,
+      disk: disks === 0 ? undefined : { copied: 0, total: disks, waiting: total - disks },
+      remaining: disks === 0 ? total : disks,
       sent: 0,
-      round: 1,
+      round: disks === 0 ? 1 : 0,
       roundBegan: now,
       sentBefore: 0,
       outrun: 0,
@@ -247,6 +249,7 @@ export class SimWorld {
   startPostCopy(vm: VmId): void {
     const transfer = this.#transfers.get(vm)
     if (transfer?.status !== 'active') throw new SimRefusal('source-refused', `${vm} is in no pre-copy`)
+    if (copiesDisks(transfer)) throw new SimRefusal('source-refused', `the disks of ${vm} are still copied`)
     if (!transfer.options.postCopy) throw new SimRefusal('source-refused', `${vm} was not started with post-copy`)
     this.#insistUp(transfer.source)
     transfer.postCopyAsked = true

@@ -99,6 +99,10 @@ export function tombstoneXml(xml: string, wentTo: string): string {
 `
 }
 
+/** Of which VM this is the tombstone, by UUID; undefined where it is none. @throws XmlError */
+export const tombstoneOf = (xml: string): string | undefined =>
+  childAt(parseXml(xml), 'metadata', 'lifeboat:evacuated')?.attributes.get('uuid')?.toLowerCase()
+
 function derivedUuid(from: string): string {
   const hex = createHash('sha256').update(from).digest('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`

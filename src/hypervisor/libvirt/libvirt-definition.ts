@@ -1,6 +1,25 @@
-/** What a libvirt source tells a libvirt target about a VM, as text. */
+/** What a libvirt source tells a libvirt target about a VM, and the target the source, as text. */
 import { z } from 'zod'
 import type { Definition } from '../hypervisor.ts'
+import { bytes } from '../../core/units.ts'
+
+const size = z.number().transform(bytes)
+const imageSchema = z.object({
+  path: z.string(),
+  format: z.string(),
+  capacity: size,
+  allocation: size,
+  length: size,
+})
+const diskSchema = z.object({
+  target: z.string(),
+  kind: z.enum(['copied', 'read', 'shared', 'empty', 'unknown']),
+  storage: z.string(),
+  mayBeMissing: z.boolean(),
+  /** From the top to the base. */
+  chain: z.array(imageSchema),
+})
+export type DiskDefinition = z.infer<typeof diskSchema>
 
 const schema = z.object({
   version: z.literal(1),
@@ -12,6 +31,8 @@ const schema = z.object({
   autostart: z.boolean(),
   /** The persistent definition; of a transient VM what it runs as. */
   xml: z.string(),
+  /** As it runs now. */
+  disks: z.array(diskSchema).default([]),
 })
 export type LibvirtDefinition = z.infer<typeof schema>
 
@@ -32,6 +53,11 @@ const destinationSchema = z.object({
   migrate: z.string(),
   listen: z.string().optional(),
   tls: z.object({ name: z.string().optional() }).optional(),
+  /** For what an operator reads. */
+  host: z.string().default('the target'),
+  copy: z
+    .object({ targets: z.array(z.string()), incremental: z.boolean() })
+    .default({ targets: [], incremental: false }),
 })
-/** A {@link Landing}'s uri: libvirt needs two. @throws ZodError, SyntaxError */
+/** A {@link Landing}'s uri: libvirt needs two, and is told what to copy. @throws ZodError, SyntaxError */
 export const parseDestination = (text: string) => destinationSchema.parse(JSON.parse(text))

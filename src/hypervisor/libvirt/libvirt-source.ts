@@ -6,19 +6,29 @@ import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
-import { type Milliseconds, ms, seconds } from '../../core/units.ts'
+import { type Bytes, bytes, type Milliseconds, ms, seconds } from '../../core/units.ts'
 import { type Domain, errorCode, LibvirtCallError } from '../../libvirt/public.ts'
 import { neverAborts, poll, withDeadline } from '../../time/with-deadline.ts'
 import type { Adjustment, Definition, Landing, MigrationStatus, Sample } from '../hypervisor.ts'
+import { diskFailure } from '../disk-failure.ts'
 import { noSample } from '../no-sample.ts'
 import type { GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure } from './classify-libvirt-error.ts'
+import { CopyRate } from './copy-rate.ts'
 import { isNoDomain, uuidText } from './daemon.ts'
 import { factsOf, overrulesSafety, tombstoneXml } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseDestination, persistentXml, printLibvirtDefinition } from './libvirt-definition.ts'
 import { domainState, pausedReason, presenceOf } from './libvirt-presence.ts'
-import { jobType, numbersOf, sampleOf, statusOf } from './libvirt-sample.ts'
+import {
+  isBeforeMemory,
+  jobType,
+  numbersOf,
+  sampleOf,
+  statusOf,
+  withWholeMemory,
+  withWrites,
+} from './libvirt-sample.ts'
 import {
   type Destination,
   downtimeOf,
@@ -31,6 +41,7 @@ import {
   speedOf,
 } from './migration-params.ts'
 import { type Outcome, type Outgoing, OutgoingMigrations } from './outgoing.ts'
+import { readDisks } from './source-disks.ts'
 
 const askEvery = ms(50)
 /** A migration that nobody waits for any more is called off. */
@@ -44,21 +55,25 @@ const speedPostCopy = 1 << 0
 export class Source {
   readonly #domains: Domains
   readonly #outgoing: OutgoingMigrations
+  readonly #copyRate: CopyRate
 
   constructor(domains: Domains) {
     this.#domains = domains
     this.#outgoing = new OutgoingMigrations(domains)
+    this.#copyRate = new CopyRate(domains)
   }
 
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     const dom = await this.#domains.mustFind(vm, signal)
     try {
-      const [{ xml }, { persistent }, autostart] = await Promise.all([
+      const [{ xml }, live, { persistent }, autostart] = await Promise.all([
         this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal),
+        this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: 0 }, signal),
         this.#domains.daemon.call('domainIsPersistent', { dom }, signal),
         this.#autostartOf(dom, signal),
       ])
-      const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), persistent, autostart, xml })
+      const disks = [...(await readDisks(this.#domains, dom, live.xml, signal))]
+      const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), persistent, autostart, xml, disks })
       return { driver: 'libvirt', vm, text }
     } catch (error) {
       throw sourceFailure(vm, this.#domains.host, error)
@@ -89,6 +104,8 @@ export class Source {
       const flags = flagsOf(options, traits, destination)
       await this.#setDowntime(dom, tuning.downtimeLimit, signal)
       await this.#start(vm, dom, destination, tuning.rate, options, flags, signal)
+      if (this.#outgoing.of(vm)?.outcome === undefined)
+        await this.#copyRate.begin(vm, dom, tuning.rate, destination.copy, signal)
     } catch (error) {
       throw sourceFailure(vm, this.#domains.host, error)
     }
@@ -122,7 +139,8 @@ export class Source {
   ): Promise<void> {
     const args = { dom, dconnuri: to.connect, params: paramsOf(to, rate, options), cookieIn: Buffer.alloc(0), flags }
     this.#domains.daemon.takeStatistics(dom)
-    const outgoing = await this.#outgoing.start(vm, args, options, signal)
+    const started = { postCopy: options.postCopy, target: to.host }
+    const outgoing = await this.#outgoing.start(vm, args, started, signal)
     const answered = new AbortController()
     const either = AbortSignal.any([signal, answered.signal])
     try {
@@ -133,7 +151,8 @@ export class Source {
       if (outcome === 'flows' || outcome.kind === 'completed') return
       if (outcome.kind === 'unknown')
         throw new Error(`the daemon of ${this.#domains.host} went away while ${vm} was started`)
-      throw new MigrationError(vm, outcome.failure, { cause: outcome.cause })
+      const failure = diskFailure(outcome.cause.said, to.host) ?? outcome.failure
+      throw new MigrationError(vm, failure, { cause: outcome.cause })
     } catch (error) {
       if (signal.aborted) await this.#callOff(vm)
       throw error
@@ -145,7 +164,9 @@ export class Source {
   async #flows(dom: Domain, signal: AbortSignal): Promise<'flows' | undefined> {
     try {
       const { type, params } = await this.#domains.daemon.call('domainGetJobStats', { dom, flags: 0 }, signal)
-      return type === jobType.unbounded && (numbersOf(params)('memory_total') ?? 0) > 0 ? 'flows' : undefined
+      const number = numbersOf(params)
+      const total = (number('memory_total') ?? 0) + (number('disk_total') ?? 0)
+      return type === jobType.unbounded && total > 0 ? 'flows' : undefined
     } catch (error) {
       if (error instanceof LibvirtCallError) return undefined // it is gone already: the outcome is about to come
       throw error
@@ -180,7 +201,12 @@ export class Source {
       ])
       const remaining = numbersOf(params)('memory_remaining') ?? 0
       const status = statusOf(type, state, reason, remaining)
-      const sample = sampleOf(params, goesOn && status === 'none' ? 'starting' : status, 'live')
+      const told = sampleOf(params, goesOn && status === 'none' ? 'starting' : status, 'live')
+      const writes = await this.#copyRate.hold(vm, dom, told, signal)
+      const sample = withWrites(
+        isBeforeMemory(told) ? withWholeMemory(told, await this.#memoryOf(dom, signal)) : told,
+        writes,
+      )
       if (outgoing !== undefined) outgoing.last = sample
       if (status === 'stopping') this.#ringSoon(vm)
       return sample
@@ -189,6 +215,11 @@ export class Source {
         return unseen
       throw error
     }
+  }
+
+  async #memoryOf(dom: Domain, signal: AbortSignal): Promise<Bytes> {
+    const { maxMemory } = await this.#domains.daemon.call('domainGetInfo', { dom }, signal)
+    return bytes(maxMemory * 1024)
   }
 
   /** Nobody tells when the last byte has left. */
@@ -213,7 +244,7 @@ export class Source {
         : failure.code === 'cancelled'
           ? 'cancelled'
           : 'failed'
-    return { ...outgoing.last, status, error: cause.said }
+    return { ...outgoing.last, status, error: cause.said, failure: diskFailure(cause.said, outgoing.target) }
   }
 
   async #isBroken(dom: Domain, signal: AbortSignal): Promise<boolean> {
@@ -229,7 +260,10 @@ export class Source {
     const dom = await this.#domains.mustFind(vm, signal)
     if ('rate' in to) {
       const bandwidth = speedOf(to.rate)
-      await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: 0 }, signal)
+      const now = await this.sample(vm, signal)
+      if (now.disk === undefined)
+        await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: 0 }, signal)
+      else await this.#copyRate.change(vm, dom, to.rate, now, signal)
       if (this.#outgoing.of(vm)?.postCopy === true)
         await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: speedPostCopy }, signal)
     }
@@ -262,7 +296,8 @@ export class Source {
     const flags = flagsOf(options, { persistent, overrulesSafety: false }, destination) | resumeFlag
     const params = paramsOf(destination, undefined, options)
     const args = { dom, dconnuri: destination.connect, params, cookieIn: Buffer.alloc(0), flags }
-    const outgoing = await this.#outgoing.start(vm, args, options, signal)
+    const started = { postCopy: true, target: destination.host }
+    const outgoing = await this.#outgoing.start(vm, args, started, signal)
     const joined = async (inner: AbortSignal): Promise<true | undefined> =>
       (await this.#isBroken(dom, inner)) ? undefined : true
     const answered = new AbortController()

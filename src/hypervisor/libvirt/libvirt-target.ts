@@ -4,7 +4,8 @@ import { MigrationError } from '../../core/migration/failure.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
 import { ms, seconds } from '../../core/units.ts'
 import type { Domain } from '../../libvirt/public.ts'
-import { poll, withDeadline } from '../../time/with-deadline.ts'
+import { HostUnreachable } from '../../remote/remote.ts'
+import { neverAborts, poll, withDeadline } from '../../time/with-deadline.ts'
 import type { Definition, Landing } from '../hypervisor.ts'
 import type { Departed } from '../prove.ts'
 import { targetFailure } from './classify-libvirt-error.ts'
@@ -13,11 +14,13 @@ import { tombstoneName } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseLibvirtDefinition } from './libvirt-definition.ts'
 import { presenceOf } from './libvirt-presence.ts'
-import { type Destination, refusalOf } from './migration-params.ts'
+import { type Copy, type Destination, refusalOf } from './migration-params.ts'
+import { StorageRoom } from './storage-room.ts'
 
 const askEvery = ms(50)
 /** A VM that runs here is defined here soon. */
 const definedWithin = seconds(5)
+const clearsWithin = seconds(10)
 
 export interface Reached {
   /** How the daemons of other hosts reach this one. */
@@ -33,10 +36,12 @@ export interface Reached {
 export class Target {
   readonly #domains: Domains
   readonly #reached: Reached
+  readonly #storage: StorageRoom
 
   constructor(domains: Domains, reached: Reached) {
     this.#domains = domains
     this.#reached = reached
+    this.#storage = new StorageRoom(domains)
   }
 
   async prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
@@ -47,12 +52,13 @@ export class Target {
     }
     try {
       await this.#insistOnOptions(vm, options, signal)
-      const { name, uuid } = parseLibvirtDefinition(definition.text)
+      const { name, uuid, disks } = parseLibvirtDefinition(definition.text)
       await this.#makeRoom(vm, name, uuid, signal)
+      return this.#landing(await this.#storage.make(vm, { name, uuid, disks }, signal))
     } catch (error) {
+      await this.#clearUp(vm, error)
       throw targetFailure(vm, this.#domains.host, error)
     }
-    return this.#landing()
   }
 
   async #insistOnOptions(vm: VmId, options: StartOptions, signal: AbortSignal): Promise<void> {
@@ -63,10 +69,24 @@ export class Target {
       throw new MigrationError(vm, { code: 'target-unfit', detail: `${this.#domains.host}: ${detail}` })
   }
 
-  #landing(): Landing {
+  /** What a failed {@link prepare} made, as far as this host can be asked; the next attempt clears it away anyway. */
+  async #clearUp(vm: VmId, cause: unknown): Promise<void> {
+    if (cause instanceof MigrationError || cause instanceof HostUnreachable) return
+    try {
+      await withDeadline(this.#domains.clock, clearsWithin, `clearing ${vm} away`, neverAborts, inner =>
+        this.#storage.clear(vm, inner),
+      )
+    } catch (error) {
+      // The first error is the one to tell.
+      if (!(error instanceof Error)) throw error
+    }
+  }
+
+  #landing(copy: Copy): Landing {
     const { connectUri, migrationAddress, listenAddress: listen, tls } = this.#reached
     const address = migrationAddress.includes(':') ? `[${migrationAddress.replace(/^\[|\]$/g, '')}]` : migrationAddress
-    const to: Destination = { connect: connectUri, migrate: `tcp://${address}`, listen, tls }
+    const host = this.#domains.host
+    const to: Destination = { connect: connectUri, migrate: `tcp://${address}`, listen, tls, host, copy }
     return { driver: 'libvirt', uri: JSON.stringify(to) }
   }
 
@@ -95,7 +115,7 @@ export class Target {
 
   /** libvirt finds the connection's end by itself; both sides are named anew. */
   reopen(_vm: VmId, _signal: AbortSignal): Promise<Landing> {
-    return Promise.resolve(this.#landing())
+    return Promise.resolve(this.#landing({ targets: [], incremental: false }))
   }
 
   /** The source's daemon has it run. */
@@ -104,6 +124,7 @@ export class Target {
       const { state } = await this.#domains.presence(vm, inner)
       return state === 'running' || state === 'split' ? true : undefined
     })
+    await this.#storage.settle(vm, signal)
   }
 
   /** libvirt does not carry autostart over, and a definition that was written over here may have had it. */
@@ -149,13 +170,16 @@ export class Target {
 
   async discard(vm: VmId, signal: AbortSignal): Promise<void> {
     const dom = await this.#domains.daemon.find(vm, signal)
-    if (dom === undefined) return
-    const presence = await this.#domains.presence(vm, signal)
-    if (presence.state === 'absent') return
+    const presence = dom === undefined ? undefined : await this.#domains.presence(vm, signal)
+    if (dom === undefined || presence === undefined || presence.state === 'absent') {
+      await this.#storage.clear(vm, signal)
+      return
+    }
     if (presence.state !== 'incoming') {
       const detail = `${this.#domains.host} will not end it: it is ${presence.state} there, which is no target that never ran`
       throw new MigrationError(vm, { code: 'target-refused', detail })
     }
     await ignoreGone(this.#domains.daemon.call('domainDestroyFlags', { dom, flags: 0 }, signal))
+    await this.#storage.clear(vm, signal)
   }
 }

@@ -5,7 +5,12 @@ import { fraction, mebibytes, bytesPerSecond } from '../../core/units.ts'
 import { paramsByName } from '../../libvirt/public.ts'
 import { compressionsOf, type Destination, flagsOf, paramsOf, refusalOf, resumesPostCopy } from './migration-params.ts'
 
-const to: Destination = { connect: 'qemu+tcp://b/system', migrate: 'tcp://10.0.0.2' }
+const to: Destination = {
+  connect: 'qemu+tcp://b/system',
+  migrate: 'tcp://10.0.0.2',
+  host: 'b',
+  copy: { targets: [], incremental: false },
+}
 const traits = { persistent: true, overrulesSafety: false }
 const start = (change: Partial<StartOptions> = {}): StartOptions => ({ ...plainStart, ...change })
 const [old, new_] = [9_000_000, 9_004_000]

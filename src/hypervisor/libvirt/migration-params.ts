@@ -1,6 +1,6 @@
 /** Lifeboat's options and tuning in libvirt's words (include/libvirt/libvirt-domain.h, virDomainMigrateFlags and VIR_MIGRATE_PARAM_*). */
 import type { Compression, StartOptions } from '../../core/migration/start-options.ts'
-import type { BytesPerSecond, Fraction, Milliseconds } from '../../core/units.ts'
+import { type BytesPerSecond, bytesPerSecond, type Fraction, type Milliseconds } from '../../core/units.ts'
 import { param, type TypedParam } from '../../libvirt/public.ts'
 
 const flag = {
@@ -8,6 +8,8 @@ const flag = {
   peerToPeer: 1 << 1,
   persistDest: 1 << 3,
   undefineSource: 1 << 4,
+  nonSharedDisk: 1 << 6,
+  nonSharedInc: 1 << 7,
   unsafe: 1 << 9,
   abortOnError: 1 << 12,
   compressed: 1 << 11,
@@ -60,6 +62,14 @@ export function refusalOf(options: StartOptions, version: LibvirtVersion | undef
 
 const squeezes = (compression: Compression): boolean => compression === 'zlib' || compression === 'zstd'
 
+/** Which disks are copied, as the target decided. */
+export interface Copy {
+  /** As the guest sees them. */
+  readonly targets: readonly string[]
+  /** Only the top of each chain: the target has the rest. */
+  readonly incremental: boolean
+}
+
 /**
  * A VM that is defined at its source is defined at its target, and at its source no more: both belong to the step that ends the source,
  * so that no restart of the source's host finds a definition to start. What was transient stays so.
@@ -67,7 +77,7 @@ const squeezes = (compression: Compression): boolean => compression === 'zlib' |
 export function flagsOf(
   options: StartOptions,
   { persistent, overrulesSafety }: DomainTraits,
-  { tls }: Pick<Destination, 'tls'>,
+  { tls, copy }: Pick<Destination, 'tls' | 'copy'>,
 ): number {
   return (
     flag.live |
@@ -79,7 +89,8 @@ export function flagsOf(
     (options.autoConverge ? flag.autoConverge : 0) |
     (options.postCopy ? flag.postCopy : 0) |
     (options.compression === 'none' ? 0 : flag.compressed) |
-    (options.channels > 1 || squeezes(options.compression) ? flag.parallel : 0)
+    (options.channels > 1 || squeezes(options.compression) ? flag.parallel : 0) |
+    (copy.targets.length === 0 ? 0 : copy.incremental ? flag.nonSharedInc : flag.nonSharedDisk)
   )
 }
 export const resumeFlag = flag.postCopyResume
@@ -100,16 +111,26 @@ export interface Destination {
   readonly listen?: string | undefined
   /** Memory is encrypted. `name`: what the target's certificate must say. @default the host in {@link Destination.migrate} */
   readonly tls?: { readonly name?: string | undefined } | undefined
+  /** For what an operator reads. */
+  readonly host: string
+  readonly copy: Copy
 }
 
+/**
+ * libvirt gives each disk's copy the whole bandwidth, and memory after them (src/qemu/qemu_migration.c, qemuMigrationSrcNBDStorageCopy):
+ * what all may have together is divided.
+ */
+const shareOfEach = (rate: BytesPerSecond, { targets }: Copy): BytesPerSecond =>
+  bytesPerSecond(rate / Math.max(1, targets.length))
+
 export function paramsOf(
-  { migrate, listen, tls }: Destination,
+  { migrate, listen, tls, copy }: Destination,
   rate: BytesPerSecond | undefined,
   options: StartOptions,
 ): readonly TypedParam[] {
   return [
     param.string('migrate_uri', migrate),
-    ...(rate === undefined ? [] : [param.ullong('bandwidth', speedOf(rate))]),
+    ...(rate === undefined ? [] : [param.ullong('bandwidth', speedOf(shareOfEach(rate, copy)))]),
     ...(rate === undefined || !options.postCopy ? [] : [param.ullong('bandwidth.postcopy', speedOf(rate))]),
     ...(listen === undefined ? [] : [param.string('listen_address', listen)]),
     ...(tls?.name === undefined ? [] : [param.string('tls.destination', tls.name)]),
@@ -123,6 +144,7 @@ export function paramsOf(
           param.int('auto_converge.increment', percent(options.throttle.step)),
         ]
       : []),
+    ...copy.targets.map(target => param.string('migrate_disks', target)),
   ]
 }
 

@@ -30,16 +30,24 @@ export type Outcome =
   /** The connection ended before the answer. */
   | { readonly kind: 'unknown' }
 
+export interface Started {
+  readonly postCopy: boolean
+  readonly target: string
+}
+
 export class Outgoing {
   /** Undefined while it goes on. */
   outcome: Outcome | undefined
   /** The newest counters; those of the end, once they are known. */
   last: Sample = noSample
   readonly postCopy: boolean
+  /** What an operator calls the target. */
+  readonly target: string
   readonly over: Promise<Outcome>
 
-  constructor(postCopy: boolean, over: Promise<Outcome>) {
+  constructor({ postCopy, target }: Started, over: Promise<Outcome>) {
     this.postCopy = postCopy
+    this.target = target
     this.over = over.then(outcome => {
       this.outcome = outcome
       return outcome
@@ -67,15 +75,10 @@ export class OutgoingMigrations {
   }
 
   /** @throws HostUnreachable when no connection could be had; nothing was started */
-  async start(
-    vm: VmId,
-    args: Perform,
-    options: { readonly postCopy: boolean },
-    signal: AbortSignal,
-  ): Promise<Outgoing> {
+  async start(vm: VmId, args: Perform, started: Started, signal: AbortSignal): Promise<Outgoing> {
     const lane = await this.#daemon.lane(signal)
     this.#lanes.add(lane)
-    const outgoing = new Outgoing(options.postCopy, this.#perform(lane, args))
+    const outgoing = new Outgoing(started, this.#perform(lane, args))
     this.#known.set(vm, outgoing)
     void outgoing.over.then(() => this.#daemon.ring(vm))
     return outgoing

@@ -175,7 +175,14 @@ async function rehearse(
 ): Promise<Rehearsal> {
   const { disks } = factsOf(xml)
   const overrules = overrulesSafety(disks) || disks.some(disk => !disk.shared)
-  const flags = flagsOf(plainStart, { persistent, overrulesSafety: overrules }, { tls: undefined })
+  const flags = flagsOf(
+    plainStart,
+    { persistent, overrulesSafety: overrules },
+    {
+      tls: undefined,
+      copy: { targets: [], incremental: false },
+    },
+  )
   try {
     await daemon.call('domainMigrateBegin3Params', { dom, params: [], flags }, signal)
     return { allowed: true }

@@ -12,7 +12,7 @@ const overChannels = ({ channels, compression }: StartOptions): boolean =>
   channels > 1 || compression === 'zlib' || compression === 'zstd'
 
 /** Both sides must agree, and must be told before the target listens. `return-path`: "completed" means that the target has it. */
-export const capabilitiesOf = (options: StartOptions) => ({
+export const capabilitiesOf = (options: StartOptions, pauses: 'pauses' | 'goes on') => ({
   capabilities: [
     { capability: 'events', state: true },
     { capability: 'return-path', state: true },
@@ -20,6 +20,8 @@ export const capabilitiesOf = (options: StartOptions) => ({
     { capability: 'xbzrle', state: options.compression === 'xbzrle' },
     { capability: 'auto-converge', state: options.autoConverge },
     { capability: 'postcopy-ram', state: options.postCopy },
+    // Before the last part: disks must have ended then.
+    { capability: 'pause-before-switchover', state: pauses === 'pauses' },
   ],
 })
 

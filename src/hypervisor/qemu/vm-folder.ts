@@ -5,6 +5,9 @@
  *     vm.json         lives here
  *     arriving.json   is being received, has not been told to run yet
  *     evacuated.json  left; nothing may start it here
+ *
+ * While a VM arrives, what its folder held before, and which images were made for it, are on record there: if it does not come, only
+ * what it brought is removed. Its disks of before, which it left behind when it was evacuated from here, stay.
  */
 import { z } from 'zod'
 import type { VmId } from '../../core/ids.ts'
@@ -12,6 +15,11 @@ import { MigrationError } from '../../core/migration/failure.ts'
 import { CommandFailed, type Remote, runOk } from '../../remote/remote.ts'
 import { arrivingFile, definitionFile, pidFile, type QemuDefinition, tombstoneFile } from './definition.ts'
 import { readDefinition, type ReadDefinition } from './read-definition.ts'
+
+/** Names of what was in the folder before an arrival, a line each. */
+const beforeFile = 'arriving-before'
+/** Absolute paths of images made for an arrival, a line each; written before they are made. */
+const madeFile = 'arriving-made'
 
 export interface FolderEntry extends ReadDefinition {
   readonly as: 'living' | 'arriving'
@@ -118,19 +126,49 @@ export class VmFolder {
 
   async writeArriving(definition: QemuDefinition, text: string, signal: AbortSignal): Promise<void> {
     const dir = this.dirOf(definition.name)
-    const script = `mkdir -p "$1" && rm -f "$1/${tombstoneFile}" && cat >"$1/${arrivingFile}.new" && sync "$1/${arrivingFile}.new" && mv "$1/${arrivingFile}.new" "$1/${arrivingFile}"`
+    const script = `if [ -d "$1" ]; then
+  if [ ! -f "$1/${arrivingFile}" ]; then before=$(ls -A "$1") && printf '%s\\n' "$before" >"$1/${beforeFile}"; fi
+else mkdir -p "$1"; fi
+cat >"$1/${arrivingFile}.new" && sync "$1/${arrivingFile}.new" && mv "$1/${arrivingFile}.new" "$1/${arrivingFile}"`
     await runOk(this.#remote, ['sh', '-c', script, 'sh', dir], { stdin: text }, signal)
+  }
+
+  /** Whether this very VM left this host earlier. */
+  async wasHere(vm: VmId, uuid: string, signal: AbortSignal): Promise<boolean> {
+    const argv = ['grep', '-qs', '-F', '--', uuid, `${this.dirOf(vm)}/${tombstoneFile}`]
+    return (await this.#remote.run(argv, {}, signal)).code === 0
+  }
+
+  /** Images that are about to be made for an arrival. @param paths absolute */
+  async recordMade(vm: VmId, paths: readonly string[], signal: AbortSignal): Promise<void> {
+    const file = `${this.dirOf(vm)}/${madeFile}`
+    const script = `cat >"$1.new" && sync "$1.new" && mv "$1.new" "$1"`
+    await runOk(
+      this.#remote,
+      ['sh', '-c', script, 'sh', file],
+      { stdin: paths.map(path => `${path}\n`).join('') },
+      signal,
+    )
   }
 
   /** What arrived lives here now. Idempotent. */
   async settle(vm: VmId, signal: AbortSignal): Promise<void> {
-    const script = `cd "$1" && if [ -f ${arrivingFile} ]; then mv ${arrivingFile} ${definitionFile}; fi && sync .`
+    const script = `cd "$1" && if [ -f ${arrivingFile} ]; then mv ${arrivingFile} ${definitionFile}; fi && rm -f ${tombstoneFile} ${beforeFile} ${madeFile} && sync .`
     await runOk(this.#remote, ['sh', '-c', script, 'sh', this.dirOf(vm)], {}, signal)
   }
 
   /** Removes what an arrival left behind: only when it is one, and its process is gone. Idempotent. */
   async removeArriving(vm: VmId, signal: AbortSignal): Promise<void> {
-    const script = `[ -d "$1" ] || exit 0; [ -f "$1/${definitionFile}" ] && exit 0; rm -f "$1/${arrivingFile}" && rm -rf "$1"`
+    const script = `cd "$1" 2>/dev/null || exit 0
+[ -f ${definitionFile} ] && exit 0
+[ -f ${arrivingFile} ] || exit 0
+if [ -f ${madeFile} ]; then while IFS= read -r f; do rm -f -- "$f"; done <${madeFile}; fi
+if [ ! -f ${beforeFile} ]; then cd .. && rm -rf -- "$1"; exit 0; fi
+before=$(cat ${beforeFile})
+for f in * .[!.]*; do
+  [ -d "$f" ] || [ "$f" = ${arrivingFile} ] || printf '%s\\n' "$before" | grep -qxF -- "$f" || rm -f -- "$f"
+done
+rm -f ${beforeFile} ${arrivingFile}`
     await runOk(this.#remote, ['sh', '-c', script, 'sh', this.dirOf(vm)], {}, signal)
   }
 

@@ -9,7 +9,7 @@ import type { Presence } from '../../core/migration/presence.ts'
 import { compressions, type StartOptions } from '../../core/migration/start-options.ts'
 import { askTakes, finishTakes, migrateTakes, prepareTakes, retireTakes } from '../../core/sim/physics/timings.ts'
 import { SimRefusal, type SimWorld } from '../../core/sim/sim-world.ts'
-import type { Transfer } from '../../core/sim/transfer.ts'
+import { diskOf, leftOf, type Transfer } from '../../core/sim/transfer.ts'
 import { bytes, bytesPerSecond, type BytesPerSecond, type Milliseconds, ms } from '../../core/units.ts'
 import type {
   Adjustment,
@@ -214,12 +214,14 @@ export class SimulatedHost implements Hypervisor {
 }
 
 function sampleOf(transfer: Transfer): Sample {
-  const { status, sent, remaining, total, round, dirtyRate, throttle, downtime, error } = transfer
+  const { status, sent, total, round, dirtyRate, throttle, downtime, error } = transfer
   return {
     status: status satisfies MigrationStatus,
     sent: bytes(Math.round(sent)),
-    remaining: bytes(Math.round(remaining)),
+    remaining: bytes(Math.round(leftOf(transfer))),
     total: bytes(Math.round(total)),
+    disk: undefined,
+    ...diskOf(transfer),
     zero: bytes(0),
     round,
     dirtyRate: dirtyRate === undefined ? undefined : bytesPerSecond(dirtyRate),
