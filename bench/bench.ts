@@ -10,6 +10,7 @@ import { controller } from './controller.ts'
 import { fidelity } from './fidelity.ts'
 import { lab } from './lab.ts'
 import { libvirt } from './libvirt.ts'
+import { monitor } from './monitor.ts'
 import { overhead } from './overhead.ts'
 import { policies } from './policies.ts'
 import { qmp } from './qmp.ts'
@@ -20,6 +21,7 @@ const benches: Readonly<Record<string, Bench>> = {
   qmp,
   libvirt,
   controller,
+  monitor,
   overhead,
   simulator,
   fidelity,

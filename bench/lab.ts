@@ -91,7 +91,7 @@ async function onDriver(
     .filter(({ contender, round }) => !runs.some(run => isRun(run, driver, contender.name, round)))
   if (todo.length === 0 || signal.aborted) return
   try {
-    insistOnRequirements(undefined, driver)
+    insistOnRequirements(undefined, { driver })
   } catch (error) {
     onProgress(`${driver} hosts are left out: ${error instanceof Error ? error.message : String(error)}`)
     return

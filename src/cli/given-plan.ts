@@ -86,6 +86,8 @@ function remedyOf(broken: BrokenRule): string {
     case 'target-not-chosen':
       return '; name its site with --to, or choose another host'
     case 'over-memory':
+    case 'target-not-allowed':
+    case 'beside':
     case 'target-endangered':
     case 'target-silent':
     case 'no-path':

@@ -21,7 +21,13 @@ const snapshot = aSnapshot({
   vms: [aVm('web', 'a-1')],
 })
 const route = { vm: vmId('web'), source: hostId('a-1'), target: hostId('b-1'), attempt: 1 }
-const noJournal: Journal = { read: () => [], close: () => undefined, append: () => undefined, useReserve: () => false }
+const noJournal: Journal = {
+  newest: () => undefined,
+  read: () => [],
+  close: () => undefined,
+  append: () => undefined,
+  useReserve: () => false,
+}
 
 test('what is said to a migration while it is being started is said when it runs', async () => {
   const kernel = new Kernel(instant(0))

@@ -8,13 +8,15 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type VmId, vmId } from '../core/ids.ts'
+import type { PolicyWords } from '../core/inventory/policy-words.ts'
 import { MigrationError } from '../core/migration/failure.ts'
 import { plainStart, type StartOptions } from '../core/migration/start-options.ts'
 import { bytesPerSecond, mebibytes, ms, seconds } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { poll } from '../time/with-deadline.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from './hand-over.ts'
-import type { Hypervisor, MigrationStatus, Sample } from './hypervisor.ts'
+import { PolicyNotWritten } from './policy-not-written.ts'
+import type { Definition, Hypervisor, MigrationStatus, Sample } from './hypervisor.ts'
 import { NotProven, proveGone, proveRunning } from './prove.ts'
 
 /** Two hosts, a guest on one of them, and what can be done to the line between them. */
@@ -39,6 +41,8 @@ export interface ContractHarness {
   readonly portless?: boolean
   /** Its driver takes a source to its target by itself: nothing waits there to be told. */
   readonly selfCompleting?: boolean
+  /** The whole contract was kept over another way to the same driver: asked are only the questions, the events, a sending, and a move. */
+  readonly brief?: boolean
   /** Connections of running migrations cannot be broken in it. */
   readonly unbreakable?: boolean
   up(): Promise<ContractWorld>
@@ -79,8 +83,10 @@ export function contract(driver: string, harness: ContractHarness): void {
         const sample = await sides.source.sample(world.vm, inner)
         return wanted.includes(sample.status) ? sample : undefined
       })
+    let kept: Definition | undefined
     const send = async (options: StartOptions, rate: number | undefined): Promise<void> => {
       const definition = await sides.source.definition(world.vm, signal())
+      kept = definition
       const landing = await sides.target.prepare(definition, options, signal())
       const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
       await sides.source.migrate(world.vm, landing, tuning, options, signal())
@@ -89,6 +95,8 @@ export function contract(driver: string, harness: ContractHarness): void {
       const { source, target } = await whereIs(sides, world.vm, signal())
       return `${source.state} / ${target.state}`
     }
+
+    const atLength = harness.brief === true ? unasked : test
 
     test('says what a host has, and who lives there', async () => {
       const facts = await world.home.facts(signal())
@@ -118,7 +126,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       await assert.rejects(world.home.definition(vmId('nobody'), signal()), MigrationError)
     })
 
-    test('measures how fast a guest writes', async () => {
+    atLength('measures how fast a guest writes', async () => {
       // A guest on a busy machine may stand still for a whole second, and its pages are only sampled.
       const attempts = 5
       const rates: (number | undefined)[] = []
@@ -127,7 +135,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.ok((rates.at(-1) ?? 0) > 0, `a guest with a hot set was measured at ${rates.join(', ')} B/s`)
     })
 
-    test('a target that listens has never run, and can be taken away', async () => {
+    atLength('a target that listens has never run, and can be taken away', async () => {
       const definition = await sides.source.definition(world.vm, signal())
       await sides.target.prepare(definition, plainStart, signal())
       assert.equal(await states(), prepared())
@@ -137,7 +145,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.equal(await states(), 'running / absent')
     })
 
-    test('what an earlier attempt left at the target is no hindrance', async () => {
+    atLength('what an earlier attempt left at the target is no hindrance', async () => {
       const definition = await sides.source.definition(world.vm, signal())
       await sides.target.prepare(definition, plainStart, signal())
       await sides.target.prepare(definition, plainStart, signal())
@@ -145,7 +153,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.equal(await states(), 'running / absent')
     })
 
-    test('a guest that lives on a host is in the way of another of its name', async () => {
+    atLength('a guest that lives on a host is in the way of another of its name', async () => {
       const definition = await sides.source.definition(world.vm, signal())
       await assert.rejects(sides.source.prepare(definition, plainStart, signal()), (error: unknown) => {
         assert.ok(error instanceof MigrationError)
@@ -155,7 +163,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.equal(await states(), 'running / absent')
     })
 
-    test('a host never ends a guest that runs there as if it were a leftover', async () => {
+    atLength('a host never ends a guest that runs there as if it were a leftover', async () => {
       await assert.rejects(sides.source.discard(world.vm, signal()), MigrationError)
       assert.equal(await states(), 'running / absent')
     })
@@ -197,9 +205,9 @@ export function contract(driver: string, harness: ContractHarness): void {
       await rollBack(sides, world.vm, signal())
     })
 
-    const waitsToBeTold = harness.selfCompleting === true ? unasked : test
-    const goesByItself = harness.selfCompleting === true ? test : unasked
-    const breaks = harness.unbreakable === true ? unasked : test
+    const waitsToBeTold = harness.selfCompleting === true ? unasked : atLength
+    const goesByItself = harness.selfCompleting === true ? atLength : unasked
+    const breaks = harness.unbreakable === true ? unasked : atLength
 
     waitsToBeTold('arrived whole, it runs nowhere until it is told to, and can still go home', async () => {
       await send(plainStart, undefined)
@@ -212,7 +220,7 @@ export function contract(driver: string, harness: ContractHarness): void {
         [where.source.state === 'paused' && where.source.as, where.target.state === 'paused' && where.target.as],
         ['left', 'ready'],
       )
-      await assert.rejects(retire(sides, world.vm, signal()), NotProven)
+      await assert.rejects(retire(sides, world.vm, kept, signal()), NotProven)
       await rollBack(sides, world.vm, signal())
       assert.equal(await states(), 'running / absent')
       assert.ok(await world.guestLives())
@@ -223,7 +231,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       async () => {
         await send(plainStart, slow)
         await untilStatus(['active'])
-        await assert.rejects(retire(sides, world.vm, signal()), NotProven)
+        await assert.rejects(retire(sides, world.vm, kept, signal()), NotProven)
         await assert.rejects(finish(sides, world.vm, world.clock, signal()), NotProven)
         await sides.target.discard(world.vm, signal())
         const last = await untilStatus(['cancelled', 'failed'])
@@ -247,31 +255,56 @@ export function contract(driver: string, harness: ContractHarness): void {
       return asked
     }
 
+    const said: PolicyWords = { value: 3, antiAffinity: 'db & "co"', maxDowntime: ms(1_500) }
+    const saidAt = async (side: Hypervisor): Promise<unknown> => {
+      const [listing] = await side.list(signal())
+      assert.deepEqual(listing?.unread, [])
+      const { value, antiAffinity, maxDowntime, group } = listing?.own ?? {}
+      assert.equal(listing?.vm.value, value ?? 1)
+      return [value, antiAffinity, maxDowntime, group]
+    }
+
+    test('keeps what is said of a VM in its own definition, until it is taken away', async () => {
+      const { source } = sides
+      if (source.setPolicy === undefined) return
+      await source.setPolicy(world.vm, { group: 'before' }, signal())
+      await source.setPolicy(world.vm, said, signal())
+      assert.deepEqual(await saidAt(source), [3, 'db & "co"', 1_500, undefined])
+      await source.setPolicy(world.vm, {}, signal())
+      await source.setPolicy(world.vm, {}, signal())
+      assert.deepEqual(await saidAt(source), [undefined, undefined, undefined, undefined])
+      await assert.rejects(source.setPolicy(vmId('nobody'), said, signal()), PolicyNotWritten)
+      await source.setPolicy(world.vm, said, signal())
+    })
+
     test('moves: runs at the target, and only then is the source ended', async () => {
       const stop = new AbortController()
       const watching = selfCompleting() ? neverTwice(stop.signal) : undefined
-      await send(plainStart, undefined)
-      const last = await untilStatus(['completed'])
-      stop.abort()
+      const last = await send(plainStart, undefined)
+        .then(() => untilStatus(['completed']))
+        .finally(() => stop.abort())
       assert.ok((await watching) !== 0)
       assert.ok(last.sent > 0)
       await finish(sides, world.vm, world.clock, signal())
       assert.match(await states(), sentAway())
       await assert.rejects(rollBack(sides, world.vm, signal()), MigrationError)
       await assert.rejects(proveGone(sides.target, world.vm, signal()), NotProven)
-      await retire(sides, world.vm, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
       assert.deepEqual(await sides.source.list(signal()), [])
       assert.deepEqual(
         (await sides.target.list(signal())).map(({ vm }) => vm.id),
         [world.vm],
       )
+      if (sides.target.setPolicy !== undefined)
+        assert.deepEqual(await saidAt(sides.target), [3, 'db & "co"', 1_500, undefined], 'it travels')
       swap()
       assert.ok(await world.guestLives())
     })
 
-    const ports = harness.portless === true ? [] : ['a port that somebody else has is passed over']
+    const ports =
+      harness.portless === true || harness.brief === true ? [] : ['a port that somebody else has is passed over']
     for (const name of ports)
       test(name, async () => {
         assert.ok(world.takeFirstPort !== undefined)
@@ -287,7 +320,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       })
 
     const postCopy = { ...plainStart, postCopy: true }
-    test('post-copy: runs at the target while its memory still comes', async () => {
+    atLength('post-copy: runs at the target while its memory still comes', async () => {
       if (!sides.source.capabilities.inFlight.postCopy) return
       await send(postCopy, 4 * slow)
       await untilStatus(['active'])
@@ -298,7 +331,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       await sides.source.adjust(world.vm, { rate: undefined }, signal())
       await untilStatus(['completed'])
       await finish(sides, world.vm, world.clock, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
       swap()
       assert.ok(await world.guestLives())
@@ -325,7 +358,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       await sides.source.adjust(world.vm, { rate: undefined }, signal())
       await untilStatus(['completed'])
       await finish(sides, world.vm, world.clock, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
       swap()
       assert.ok(await world.guestLives())

@@ -12,6 +12,7 @@ const versions = {
   'controller-restarted': 1,
   // 2: may order `endanger`.
   operator: 2,
+  'definition-kept': 1,
   'target-ready': 1,
   'memory-flowing': 1,
   progress: 1,
@@ -27,6 +28,10 @@ const versions = {
   'source-ended': 1,
   'source-lingers': 1,
   'command-failed': 1,
+  'vm-forecast': 1,
+  'vm-forecast-judged': 1,
+  forecast: 1,
+  'forecast-judged': 1,
   'site-lost': 1,
   'journal-failing': 1,
 } as const satisfies Record<ObservedKind, number>

@@ -10,9 +10,11 @@ import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
 import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuation.ts'
 import type { Plan } from '../../core/plan/plan.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
-import { planBounds } from '../../core/report/bounds.ts'
+import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { reportOf } from '../../core/report/report.ts'
+import { showTriage } from '../../core/report/triage-sentence.ts'
 import type { BytesPerSecond } from '../../core/units.ts'
+import { learnedBefore } from '../../engine/learned-before.ts'
 import { serveOrders } from '../../engine/control-socket.ts'
 import { realClock } from '../../engine/real-clock.ts'
 import { type RunHandle, type RunResult, runEvacuation } from '../../engine/run-evacuation.ts'
@@ -28,8 +30,10 @@ import { whoami } from '../identity.ts'
 import { type LiveView, liveView } from '../live-view.ts'
 import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
 import { countOption, quantityOption } from '../quantity-option.ts'
+import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
 import { reportLines } from '../render/report-table.ts'
+import { warnAbout } from '../warn.ts'
 
 export interface EvacuateFlags {
   readonly to: readonly string[]
@@ -101,13 +105,14 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
   const { slots, order = 'inventory' } = policyByName(policy)
   const limits = limitsOf(fleet, flags)
+  const world = 'qemu'
   const signal = AbortSignal.timeout(120_000)
 
   const lock = flags.dryRun === true ? undefined : lockSite(fleet.stateDir, siteNamed(fleet, site))
   try {
-    const { snapshot } = await snapshotOf(fleet, signal)
-    for (const { host, why } of snapshot.unreachable)
-      err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
+    const taken = await snapshotOf(fleet, signal)
+    const { snapshot } = taken
+    warnAbout(taken)
     const request: PlanRequest = {
       snapshot,
       ...question,
@@ -119,9 +124,11 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
     const plan = given === undefined ? planEvacuation(request) : insistOnPlan(request, given, flags.partial === true)
     const broken = checkPlan({ snapshot, ...question }, plan)
     if (broken.length > 0) throw new Error(`the plan breaks rules:\n${broken.map(showBrokenRule).join('\n')}`)
-    const lines = planLines(plan, snapshot, planBounds(snapshot, question, plan))
+    const correction = learnedBefore(fleet.stateDir, world)
+    const forecast = forecastPlan({ snapshot, ...question, policy, limits, correction }, plan)
+    const lines = planLines(plan, snapshot, forecast, wallClock(fleet.clock.now()))
     if (flags.dryRun === true) {
-      if (format === 'json') outJson(plan)
+      if (format === 'json') outJson(planWithForecast(plan, forecast))
       else outLines(lines)
       return misfits(plan).length > 0 ? exitCode.infeasible : exitCode.asAsked
     }
@@ -131,6 +138,11 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       if (format === 'text') out(`No VM runs in ${site}: nothing to do.`)
     }
     await confirm(flags, lines, site)
+    // Who confirmed has read it in the plan.
+    if (flags.yes === true && forecast.triage !== undefined)
+      err(
+        `${forecast.triage.verdict ?? 'nobody to move'}: ${showTriage(forecast.triage, wallClock(fleet.clock.now()))}`,
+      )
     const id = newEvacuation(fleet.stateDir, question.endangered, fleet.clock.now())
     const started: Started = {
       kind: 'evacuation-started',
@@ -141,7 +153,8 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       limits,
       plan,
       ...(given === undefined ? {} : { planFile: given.file }),
-      world: 'qemu',
+      world,
+      correction,
       seed: 0,
       by: whoami(),
     }

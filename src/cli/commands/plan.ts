@@ -2,12 +2,15 @@
 import type { Command as Program } from 'commander'
 import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuation.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
-import { planBounds } from '../../core/report/bounds.ts'
+import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
+import { learnedBefore } from '../../engine/learned-before.ts'
 import { exitCode } from '../exit.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
 import { questionOf, snapshotOf, withFleet } from '../fleet.ts'
-import { err, formatOf, outJson, outLines } from '../output.ts'
+import { formatOf, outJson, outLines } from '../output.ts'
+import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
+import { warnAbout } from '../warn.ts'
 
 interface PlanFlags {
   readonly to: readonly string[]
@@ -20,7 +23,7 @@ interface PlanFlags {
 export function addPlan(program: Program): void {
   program
     .command('plan')
-    .summary('show who would go where, and when; move nothing')
+    .summary('show who would go where, when, over what and why in this order; move nothing')
     .argument('<site>', 'the endangered site')
     .option('--to <site...>', 'where the VMs would go (default: every site marked safe)', [])
     .option('--policy <name>', `one of ${policyNames.join(', ')}`)
@@ -40,15 +43,18 @@ Exits with 4 when some VMs do not fit anywhere; each is listed with every reason
         const given = flags.check === undefined ? undefined : readPlan(flags.check)
         const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
         const { slots, order = 'inventory' } = policyByName(policy)
-        const { snapshot } = await snapshotOf(fleet, AbortSignal.timeout(60_000))
-        for (const { host, why } of snapshot.unreachable)
-          err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
-        const { bandwidth } = fleet.config.policy
+        const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
+        const { snapshot } = taken
+        warnAbout(taken)
+        const { bandwidth, maxParallel } = fleet.config.policy
         const request: PlanRequest = { snapshot, ...question, policy, slots, order, bandwidth }
         const plan =
           given === undefined ? planEvacuation(request) : insistOnPlan(request, given, flags.partial === true)
-        if (format === 'json') outJson(plan)
-        else outLines(planLines(plan, snapshot, planBounds(snapshot, question, plan)))
+        const correction = learnedBefore(fleet.stateDir, 'qemu')
+        const limits = { maxParallel, bandwidth }
+        const forecast = forecastPlan({ snapshot, ...question, policy, limits, correction }, plan)
+        if (format === 'json') outJson(planWithForecast(plan, forecast))
+        else outLines(planLines(plan, snapshot, forecast, wallClock(fleet.clock.now())))
         return plan.unplaced.some(({ failure }) => failure.code === 'no-target')
           ? exitCode.infeasible
           : exitCode.asAsked

@@ -1,7 +1,7 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
 import type { HostId } from '../ids.ts'
 import { type Instant, plus } from '../instant.ts'
-import { wayBetween } from '../inventory/snapshot.ts'
+import { findHost, wayBetween } from '../inventory/snapshot.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
@@ -42,8 +42,8 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
   if (m === undefined) return { state, commands: [] }
   switch (intent.kind) {
     case 'start':
-      if (m.phase !== 'preparing' || !m.ready || !admitting(state) || waitsItsTurn(state, m, now))
-        return { state, commands: [] }
+      if (m.phase !== 'preparing' || !m.ready || !admitting(state)) return { state, commands: [] }
+      if (!mayLeave(state, m.source) || waitsItsTurn(state, m, now)) return { state, commands: [] }
       return {
         state: toPreCopy(state, m, now, intent.tuning),
         commands: [{ kind: 'migrate', ...routeOf(m), tuning: intent.tuning, options: m.options }],
@@ -67,6 +67,15 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
       return m.phase === 'pre-copy' ? cancel(state, m, { code, detail: intent.why }) : { state, commands: [] }
     }
   }
+}
+
+/** One too many waits, ready, until another has left: its policy asks again. */
+function mayLeave({ started, migrations }: Evacuation, source: HostId): boolean {
+  const most = findHost(started.snapshot, source)?.outgoingMost
+  if (most === undefined) return true
+  let leaving = 0
+  for (const m of migrations.in('pre-copy', 'switchover', 'post-copy')) if (m.source === source) leaving += 1
+  return leaving < most
 }
 
 /** Who hands in a plan means its order: so long a VM waits for one before it on the same way whose target is not ready yet. */

@@ -1,4 +1,5 @@
 /** The state of one evacuation: a fold over its journal. Read-only; `step` makes the next one. */
+import type { Forecasting } from '../forecast/forecasting.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
@@ -25,7 +26,7 @@ export interface Evacuation {
   readonly degraded: string | undefined
   /** In the plan's order, then those without a place. */
   readonly migrations: MigrationTable
-  /** Memory as it is promised now: VMs at home, landed, and on their way. Kept by {@link withMigration}. */
+  /** Memory and company as they are promised now: VMs at home, landed, and on their way. Kept by {@link withMigration}. */
   readonly ledger: Ledger
   readonly vms: ReadonlyMap<VmId, Vm>
   /** Planned targets. */
@@ -35,6 +36,7 @@ export interface Evacuation {
   readonly inDanger: ReadonlyMap<SiteId, Instant>
   /** Sites without power, and what is known of it. */
   readonly lost: ReadonlyMap<SiteId, string>
+  readonly forecasting: Forecasting
   readonly endedAt: Instant | undefined
 }
 
@@ -60,9 +62,9 @@ export function withMigration(state: Evacuation, next: Migration): Evacuation {
   const migrations = state.migrations.with(move(current, next))
   const [before, after] = [holds(current), holds(next)]
   if (before === after) return { ...state, migrations }
-  const { memory } = vmOf(state, next.vm)
-  const freed = before === undefined ? state.ledger : release(state.ledger, before, memory)
-  return { ...state, migrations, ledger: after === undefined ? freed : reserve(freed, after, memory) }
+  const vm = vmOf(state, next.vm)
+  const freed = before === undefined ? state.ledger : release(state.ledger, before, vm)
+  return { ...state, migrations, ledger: after === undefined ? freed : reserve(freed, after, vm) }
 }
 
 export function vmOf(state: Evacuation, id: VmId): Vm {

@@ -2,7 +2,7 @@
  * The judge of plans: short, slow, obvious. It shares nothing with the planner but the inventory: it replays the plan in time,
  * ends before starts at one instant, and holds every rule at every moment. It judges the planner's plans, a test's, a human's.
  */
-import type { HostId, SiteId, VmId } from '../ids.ts'
+import type { HostId, PlaceId, SiteId, VmId } from '../ids.ts'
 import { findVm, pathBetween, type Snapshot } from '../inventory/snapshot.ts'
 import { mayNotMove } from '../inventory/vm.ts'
 import { type Bytes, bytes, showBytes } from '../units.ts'
@@ -18,6 +18,19 @@ export type BrokenRule =
   | { readonly rule: 'not-endangered'; readonly vm: VmId; readonly host: HostId }
   | { readonly rule: 'target-not-chosen'; readonly vm: VmId; readonly target: HostId }
   | { readonly rule: 'target-endangered'; readonly vm: VmId; readonly target: HostId }
+  | {
+      readonly rule: 'target-not-allowed'
+      readonly vm: VmId
+      readonly target: HostId
+      readonly allowed: readonly PlaceId[]
+    }
+  | {
+      readonly rule: 'beside'
+      readonly vm: VmId
+      readonly target: HostId
+      readonly beside: VmId
+      readonly name: string
+    }
   | { readonly rule: 'target-silent'; readonly vm: VmId; readonly target: HostId; readonly why: string }
   | { readonly rule: 'no-path'; readonly vm: VmId; readonly source: HostId; readonly target: HostId }
   | { readonly rule: 'may-not-move'; readonly vm: VmId; readonly why: string }
@@ -39,7 +52,12 @@ export interface PlanQuestion {
 
 /** @returns every broken rule; an empty list means the plan may run */
 export function checkPlan(question: PlanQuestion, plan: Plan): readonly BrokenRule[] {
-  return [...checkMoves(question, plan), ...checkCover(question, plan), ...checkMemory(question, plan)]
+  return [
+    ...checkMoves(question, plan),
+    ...checkCover(question, plan),
+    ...checkMemory(question, plan),
+    ...checkCompany(question, plan),
+  ]
 }
 
 function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan): BrokenRule[] {
@@ -57,6 +75,9 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
     if (!endangered.includes(from.site)) broken.push({ rule: 'not-endangered', vm: id, host: source })
     if (endangered.includes(to.site)) broken.push({ rule: 'target-endangered', vm: id, target })
     if (!targets.includes(to.site)) broken.push({ rule: 'target-not-chosen', vm: id, target })
+    const allowed = vm.policy.targets
+    if (allowed?.every(place => place !== to.id && place !== to.site) === true)
+      broken.push({ rule: 'target-not-allowed', vm: id, target, allowed })
     const silent = snapshot.unreachable.find(({ host }) => host === target)
     if (silent !== undefined) broken.push({ rule: 'target-silent', vm: id, target, why: silent.why })
     const why = mayNotMove(vm)
@@ -129,6 +150,33 @@ function checkMemory({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
   return broken
 }
 
+/** From a move's start its VM counts at the target, to its end also at the source. Without times, all moves are at once. */
+function checkCompany({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
+  const broken: BrokenRule[] = []
+  type Stay = { readonly vm: VmId; readonly host: HostId; readonly from: number; readonly to: number }
+  const byName = new Map<string, Stay[]>()
+  const [always, never] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]
+  const ends = new Map(plan.moves.map(({ vm, end }) => [vm, end]))
+  const stays: Stay[] = [
+    ...snapshot.vms.map(({ id, host }) => ({ vm: id, host, from: always, to: ends.get(id) ?? never })),
+    ...plan.moves.map(({ vm, target, start }) => ({ vm, host: target, from: start ?? 0, to: never })),
+  ]
+  for (const stay of stays) {
+    const name = findVm(snapshot, stay.vm)?.policy.antiAffinity
+    if (name === undefined) continue
+    const others = byName.get(name) ?? []
+    // Who lived together before the evacuation is no fault of the plan's.
+    const beside =
+      stay.from === always
+        ? undefined
+        : others.find(other => other.host === stay.host && other.vm !== stay.vm && stay.from < other.to)
+    if (beside !== undefined) broken.push({ rule: 'beside', vm: stay.vm, target: stay.host, beside: beside.vm, name })
+    others.push(stay)
+    byName.set(name, others)
+  }
+  return broken
+}
+
 export function showBrokenRule(broken: BrokenRule): string {
   switch (broken.rule) {
     case 'unknown-vm':
@@ -147,6 +195,10 @@ export function showBrokenRule(broken: BrokenRule): string {
       return `${broken.vm}: ${broken.target} is not in a target site`
     case 'target-endangered':
       return `${broken.vm}: ${broken.target} is itself in an endangered site`
+    case 'target-not-allowed':
+      return `${broken.vm}: its policy allows only ${broken.allowed.join(', ')}, not ${broken.target}`
+    case 'beside':
+      return `${broken.vm}: comes to ${broken.target} beside ${broken.beside}, with the same anti-affinity "${broken.name}"`
     case 'target-silent':
       return `${broken.vm}: ${broken.target} does not answer: ${broken.why}`
     case 'no-path':

@@ -55,8 +55,8 @@ export function adoptPlan(request: PlanRequest, given: GivenPlan): Adopted {
   )
   const moves = written.filter(there)
   const full = moves.reduce((ledger, { vm, target }) => {
-    const size = findVm(snapshot, vm)?.memory
-    return size === undefined ? ledger : reserve(ledger, target, size)
+    const found = findVm(snapshot, vm)
+    return found === undefined ? ledger : reserve(ledger, target, found)
   }, openLedger(snapshot))
   const staying = given.stay.filter(there).map(({ vm, reason }) => stays(vm, `the plan lets it stay: ${reason}`))
   const { unplaced, gaps: opened } = withoutPlace(request, full, given.unplaced)

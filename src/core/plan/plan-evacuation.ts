@@ -1,6 +1,6 @@
 /** The plan: in the policy's order, each VM to the host that the policy's way of spreading finds, times from what paths are known to carry. */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
-import type { HostId, SiteId } from '../ids.ts'
+import type { HostId, SiteId, VmId } from '../ids.ts'
 import {
   hostsOfSite,
   type Path,
@@ -13,7 +13,7 @@ import {
 import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
 import { GroupSites, type GroupWish, smallestFirst, unitSize, unitsOf } from './groups.ts'
-import { freeMemory, openLedger, reserve } from './ledger.ts'
+import { freeMemory, keptAwayBy, openLedger, reserve } from './ledger.ts'
 import { inOrder, type Order } from './order.ts'
 import { acceptable, place, type PlacementView } from './placement.ts'
 import type { Plan, PlannedMove, Unplaced } from './plan.ts'
@@ -28,6 +28,8 @@ export interface PlanRequest {
   readonly bandwidth: BytesPerSecond | undefined
   /** @default hypervisors that copy no disks */
   readonly copiesDisks?: boolean
+  /** Hosts that will not do for a VM, as a preflight found. @default none */
+  readonly barred?: ReadonlyMap<VmId, readonly HostId[]>
   /** @default as the inventory has them */
   readonly order?: Order
 }
@@ -37,7 +39,7 @@ export function planEvacuation(request: PlanRequest): Plan {
   const ways = new Ways(request)
   const all = endangered.flatMap(site => vmsOfSite(snapshot, site))
   const inTurn = inOrder(all, order, vm => ways.best(vm.host))
-  const first = assignTogether(request, inTurn)
+  const first = choosyFirstIfBetter(request, inTurn, assignTogether(request, inTurn))
   const { unplaced } = first
   const placed = order === 'inventory' ? first.placed : balanced(request, first)
   return { policy: request.policy, moves: schedule(request, placed), unplaced }
@@ -75,11 +77,12 @@ function assign(request: PlanRequest, vms: readonly Vm[], grouped: readonly Vm[]
       unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail } })
       continue
     }
-    const view = { snapshot, ledger, endangered, targets, down, excluded: [], copiesDisks }
+    const excluded = request.barred?.get(vm.id) ?? []
+    const view = { snapshot, ledger, endangered, targets, down, excluded, copiesDisks }
     const wished = order === 'inventory' ? undefined : ways.soonest(vm, view, groups.wish(vm, targets, ledger))
     const placement = place(vm, view, wished)
     if (placement.placed) {
-      ledger = reserve(ledger, placement.host, vm.memory)
+      ledger = reserve(ledger, placement.host, vm)
       ways.load(vm, placement.host)
       groups.went(vm, siteOf(snapshot, placement.host))
       placed.push({ vm, target: placement.host })
@@ -88,6 +91,27 @@ function assign(request: PlanRequest, vms: readonly Vm[], grouped: readonly Vm[]
     }
   }
   return { placed, unplaced }
+}
+
+const isChoosy = ({ policy }: Vm): boolean => policy.targets !== undefined || policy.antiAffinity !== undefined
+
+/**
+ * Those that may go to few hosts find them taken by those that may go to any. Where somebody was left without a place, the choosy ones
+ * choose first; that counts if it brings out more value, or as much with more VMs. The order of leaving stays.
+ */
+function choosyFirstIfBetter(request: PlanRequest, inTurn: readonly Vm[], plain: Assignment): Assignment {
+  const stranded = plain.unplaced.some(({ failure }) => failure.code === 'no-target')
+  if (!stranded || !inTurn.some(isChoosy)) return plain
+  const choosy = assign(request, [...inTurn.filter(isChoosy), ...inTurn.filter(vm => !isChoosy(vm))])
+  const value = ({ placed }: Assignment): number => placed.reduce((sum, { vm }) => sum + vm.value, 0)
+  const gain = value(choosy) - value(plain)
+  if (gain < 0 || (gain === 0 && choosy.placed.length <= plain.placed.length)) return plain
+  const turn = new Map(inTurn.map(({ id }, at) => [id, at]))
+  const byTurn = (a: Vm['id'], b: Vm['id']): number => (turn.get(a) ?? 0) - (turn.get(b) ?? 0)
+  return {
+    placed: choosy.placed.toSorted((a, b) => byTurn(a.vm.id, b.vm.id)),
+    unplaced: choosy.unplaced.toSorted((a, b) => byTurn(a.vm, b.vm)),
+  }
 }
 
 /**
@@ -173,19 +197,20 @@ class Ways {
     for (const { host, site, path } of this.#openTo(vm, view)) {
       if (wish?.sites.has(site) === false) continue
       const free = freeMemory(view.ledger, host)
-      if (vm.memory > free) continue
+      if (vm.memory > free || keptAwayBy(view.ledger, host, vm) !== undefined) continue
       const at = this.#doneBy(path, Math.max(bytesToMove(vm), wish?.brings ?? 0))
       if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host, at, free }
     }
     return found?.host ?? (wish === undefined ? undefined : this.soonest(vm, view))
   }
 
-  /** What refuses a VM for other reasons than memory is the same for all that are alike: asked once. */
+  /** What refuses a VM for other reasons than memory and company is the same for all that are alike: asked once. */
   #openTo(vm: Vm, view: PlacementView): readonly Open[] {
-    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)}`
+    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)} ${vm.policy.targets?.join(' ')} ${view.excluded.join(' ')}`
     const known = this.#open.get(key)
     if (known !== undefined) return known
-    const open = acceptable({ ...vm, memory: bytes(0) }, view).map(({ id, site }) => ({
+    const alone = { ...vm.policy, antiAffinity: undefined }
+    const open = acceptable({ ...vm, memory: bytes(0), policy: alone }, view).map(({ id, site }) => ({
       host: id,
       site,
       path: pathBetween(this.#request.snapshot, vm.host, id),

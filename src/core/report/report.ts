@@ -7,6 +7,7 @@ import { type Migration, type Mode } from '../migration/migration.ts'
 import { type Outcome, outcomeOf, reasonOf } from '../migration/outcome.ts'
 import { bytes } from '../units.ts'
 import { type Bounds, boundsOf } from './bounds.ts'
+import { type ForecastErrors, forecastErrorsOf } from './forecast-errors.ts'
 
 /** Times are milliseconds since the alarm; `null` where there is nothing to state. */
 export interface VmReport {
@@ -61,6 +62,7 @@ export interface Report {
   readonly seed: number
   readonly summary: ReportSummary
   readonly vms: readonly VmReport[]
+  readonly forecasts: ForecastErrors
 }
 
 type LandedMigration = Extract<Migration, { phase: 'landed' }>
@@ -124,6 +126,7 @@ export function reportOf(state: Evacuation, afterwards: Afterwards = () => undef
       j: efficiency(makespan, meanDuration, bounds),
     },
     vms,
+    forecasts: forecastErrorsOf(state),
   }
 }
 

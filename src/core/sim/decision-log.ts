@@ -7,6 +7,7 @@
  *
  * `*` is what happens to the world, `>` what the controller decides, a line without either what it learned, `=` what it came to.
  */
+import { isForecast } from '../control/on-forecast.ts'
 import { decisionOf, inOneLine, sentenceOf } from '../report/sentence.ts'
 import { dangerOf } from '../report/report.ts'
 import { outcomeOf, reasonOf } from '../migration/outcome.ts'
@@ -22,9 +23,9 @@ export function clockText(at: number): string {
   return `${time.join(':')}.${String(whole % 1000).padStart(3, '0')}`
 }
 
-/** Lines of one batch of facts and decisions. Samples of running migrations are left out: they decide nothing by themselves. */
+/** Lines of one batch of facts and decisions. Samples and forecasts are left out: they decide nothing by themselves. */
 export function linesOfRow({ at, event, commands }: SimRow): readonly string[] {
-  const fact = event.kind === 'progress' ? undefined : sentenceOf(event)
+  const fact = event.kind === 'progress' || isForecast(event) ? undefined : sentenceOf(event)
   return [
     ...(fact === undefined ? [] : [`${clockText(at)}    ${fact}`]),
     ...commands.map(command => `${clockText(at)}  > ${decisionOf(command)}`),

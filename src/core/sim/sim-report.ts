@@ -1,5 +1,6 @@
 /** Reports of simulated evacuations, whose bounds know how paths changed; and the oracle's, in the same shape. */
 import { bytesToMove } from '../inventory/vm.ts'
+import { noForecasts } from '../report/forecast-errors.ts'
 import { efficiency, type Report, reportOf, whole } from '../report/report.ts'
 import { ms } from '../units.ts'
 import { type OracleBound, oracleBound, type OracleQuestion } from './oracle.ts'
@@ -69,5 +70,6 @@ export function oracleReport(bound: OracleBound, { snapshot, endangered }: Oracl
       j: bound.safe === 0 ? null : 1,
     },
     vms: [],
+    forecasts: noForecasts,
   }
 }

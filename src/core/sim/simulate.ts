@@ -5,7 +5,7 @@
 import type { Command } from '../control/command.ts'
 import type { Evacuation } from '../control/evacuation.ts'
 import type { Observed, Started } from '../control/observed.ts'
-import { step } from '../control/step.ts'
+import { stepAndForecast } from '../control/step-and-forecast.ts'
 import { type Instant, instant } from '../instant.ts'
 import { hostsOfSite } from '../inventory/snapshot.ts'
 import type { Landed } from '../migration/migration.ts'
@@ -106,9 +106,9 @@ class Controller {
     this.#chance = chance
     this.#onRow = onRow
     this.#performer = this.#hire()
-    const { state, commands } = step(undefined, started, world.kernel.now)
+    const { state, told } = stepAndForecast(undefined, started, world.kernel.now)
     this.state = state
-    this.#record({ at: world.kernel.now, event: started, commands })
+    for (const each of told) this.#record({ at: world.kernel.now, ...each })
     this.#tick()
   }
 
@@ -121,10 +121,12 @@ class Controller {
     if (!this.#alive && (event.kind === 'site-lost' || event.kind === 'operator')) this.#unseen.push(event)
     if (!this.#alive || this.state.endedAt !== undefined) return
     const at = this.#world.kernel.now
-    const { state, commands } = step(this.state, event, at)
-    const told = event.kind !== 'tick' || commands.length > 0 || state !== this.state
+    const before = this.state
+    const { state, told } = stepAndForecast(before, event, at)
     this.state = state
-    if (told) this.#record({ at, event, commands })
+    const [first] = told
+    if (event.kind === 'tick' && told.length === 1 && first?.commands.length === 0 && state === before) return
+    for (const each of told) this.#record({ at, ...each })
   }
 
   #record(row: SimRow): void {
