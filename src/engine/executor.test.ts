@@ -22,7 +22,7 @@ const snapshot = aSnapshot({
 })
 const route = { vm: vmId('web'), source: hostId('a-1'), target: hostId('b-1'), attempt: 1 }
 const noJournal: Journal = {
-  newest: () => undefined,
+  newest: () => [],
   read: () => [],
   close: () => undefined,
   append: () => undefined,
