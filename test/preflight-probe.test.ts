@@ -119,6 +119,9 @@ describe('a host with a thousand domains', () => {
       assert.equal(argsOf('domainMigrateBegin3Params', asked).flags & (1 << 8), 0, 'VIR_MIGRATE_CHANGE_PROTECTION')
       caller.returns('domainMigrateBegin3Params', asked, { cookieOut: Buffer.alloc(0), xml: '' })
     },
+    connectGetLibVersion: (caller, asked) => {
+      caller.returns('connectGetLibVersion', asked, { version: 9_000_000 })
+    },
     connectGetDomainCapabilities: (caller, asked) => {
       caller.returns('connectGetDomainCapabilities', asked, { capabilities: '<domainCapabilities/>' })
     },
