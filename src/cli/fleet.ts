@@ -1,11 +1,17 @@
 /** What most commands begin with: the configuration, the clock, the hosts, and names checked against them. */
+import { existsSync } from 'node:fs'
 import type { LoadedConfig } from '../config/load-config.ts'
 import { loadConfig } from '../config/load-config.ts'
 import { type SiteId, siteId } from '../core/ids.ts'
+import type { Snapshot } from '../core/inventory/snapshot.ts'
+import { knownBefore } from '../engine/known-before.ts'
 import { type Hosts, openHosts } from '../engine/open-hosts.ts'
 import { realClock } from '../engine/real-clock.ts'
 import { takeSnapshot, type Taken } from '../engine/take-snapshot.ts'
+import { historyFile } from '../monitor/history.ts'
+import { HistoryRecorder } from '../monitor/history-recorder.ts'
 import type { Clock } from '../time/clock.ts'
+import { err } from './output.ts'
 import { CliError, exitCode, usageError } from './exit.ts'
 
 export interface Fleet extends LoadedConfig {
@@ -61,5 +67,17 @@ export async function snapshotOf(fleet: Fleet, signal: AbortSignal): Promise<Tak
       `these names are used by VMs on more than one host: ${taken.ambiguous.join(', ')}. Rename one of each; no flag allows this.`,
     )
   }
-  return taken
+  return { ...taken, snapshot: withPriors(fleet, taken.snapshot) }
+}
+
+/** Of paths that lifeboat.yaml says little of, what was measured before. */
+function withPriors({ stateDir, clock }: Fleet, snapshot: Snapshot): Snapshot {
+  const file = historyFile(stateDir)
+  if (!existsSync(file)) return snapshot
+  const history = new HistoryRecorder(file, message => err(`warning: ${message}`))
+  try {
+    return knownBefore(snapshot, path => history.priorOf(path, clock.now()))
+  } finally {
+    history.close()
+  }
 }

@@ -8,6 +8,7 @@ import { isInFlight } from '../core/migration/migration.ts'
 import type { Entry } from '../journal/journal.ts'
 import { Executor } from './executor.ts'
 import { Inbox } from './inbox.ts'
+import { NetworkFacts } from './network-facts.ts'
 import { tickEvery } from './patience.ts'
 import { Recorder } from './recorder.ts'
 import type { World } from './world.ts'
@@ -60,6 +61,7 @@ export async function runEvacuation(
     post: event => inbox.post(event),
   })
   const ticking = tick(world, inbox, inner)
+  const watching = world.monitor?.run(inner)
   try {
     for (;;) {
       const arrivals = await inbox.take(inner)
@@ -76,7 +78,7 @@ export async function runEvacuation(
     return { state, ending: 'detached', unwritten: recorder.unwritten }
   } finally {
     stop.abort()
-    await Promise.all([ticking, executor.settled()])
+    await Promise.all([ticking, watching, executor.settled()])
   }
 }
 
@@ -86,6 +88,7 @@ const isIdle = (state: Evacuation): boolean =>
   )
 
 async function tick(world: World, inbox: Inbox, signal: AbortSignal): Promise<void> {
+  const facts = new NetworkFacts()
   while (!signal.aborted) {
     try {
       await world.clock.sleep(tickEvery, signal)
@@ -93,6 +96,8 @@ async function tick(world: World, inbox: Inbox, signal: AbortSignal): Promise<vo
       if (signal.aborted) return
       throw error
     }
+    const paths = facts.worthTelling(world.monitor?.links() ?? [], world.clock.now())
+    if (paths.length > 0) inbox.post({ kind: 'network', paths })
     inbox.post({ kind: 'tick' })
   }
 }

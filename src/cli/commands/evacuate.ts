@@ -27,6 +27,7 @@ import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
 import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet } from '../fleet.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
 import { whoami } from '../identity.ts'
+import { watchNetwork } from '../watch-network.ts'
 import { type LiveView, liveView } from '../live-view.ts'
 import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
 import { countOption, quantityOption } from '../quantity-option.ts'
@@ -268,6 +269,7 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
     ndjson: format === 'ndjson',
     now: () => fleet.clock.now(),
   })
+  const network = watchNetwork(fleet, siteNamed(fleet, site), note => view.note(note))
   let handle: RunHandle | undefined
   const orders = await serveOrders(run.file, order => {
     if (handle === undefined) throw new Error('the controller is starting')
@@ -278,7 +280,8 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
     handle?.post({ kind: 'operator', order: 'wind-down', by: 'Ctrl-C' })
   })
   try {
-    const world = { clock: fleet.clock, journal, hypervisor: (host: HostId) => fleet.hosts.get(host) }
+    const { monitor } = network
+    const world = { clock: fleet.clock, journal, monitor, hypervisor: (host: HostId) => fleet.hosts.get(host) }
     const result = await runEvacuation(
       world,
       { resumeFrom: run.resumeFrom, first: run.first, onRecorded: (entries, state) => view.show(entries, state) },
@@ -295,6 +298,7 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
     view.end()
     interrupts.release()
     orders.close()
+    await network.close()
     journal.close()
   }
 }

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { instant } from '../core/instant.ts'
+import { aPath } from '../../test/arbitraries.ts'
+import type { LinkState } from '../core/network/link-state.ts'
+import { fraction, ms } from '../core/units.ts'
+import { NetworkFacts } from './network-facts.ts'
+
+const why = { why: 'nobody looks' }
+const link = (change: Partial<LinkState> = {}): LinkState => ({
+  link: { name: 'a → b', path: aPath('a', 'b'), sources: [], targets: [] },
+  inUse: why,
+  byUs: why,
+  byOthers: why,
+  flows: 1,
+  rtt: why,
+  minRtt: why,
+  queueingDelay: ms(0),
+  loss: why,
+  bestFlow: why,
+  measured: why,
+  trend: [],
+  lastProbe: undefined,
+  remarks: [],
+  ...change,
+})
+
+test('of a path that our migrations use, at first and every five seconds', () => {
+  const facts = new NetworkFacts()
+  const times = [0, 1_000, 4_999, 5_000, 9_000, 10_000].filter(
+    at => facts.worthTelling([link()], instant(at)).length > 0,
+  )
+  assert.deepEqual(times, [0, 5_000, 10_000])
+})
+
+test('at once when it becomes full, and when it is no more', () => {
+  const facts = new NetworkFacts()
+  const told = [0, 0, 40, 41, 0].map((queueing, n) =>
+    facts.worthTelling([link({ queueingDelay: ms(queueing) })], instant(n * 1_000)).map(seen => seen.queueing),
+  )
+  assert.deepEqual(told, [[0], [], [40], [], [0]])
+})
+
+test('nothing of a path that nobody uses, or whose queue nobody can see', () => {
+  const facts = new NetworkFacts()
+  assert.deepEqual(facts.worthTelling([link({ flows: 0 }), link({ queueingDelay: why })], instant(0)), [])
+})
+
+test('what is lost is told where it is known', () => {
+  const lossy = link({ loss: { share: fraction(0.02), from: 'retransmissions' } })
+  assert.deepEqual(
+    new NetworkFacts()
+      .worthTelling([lossy, link({ link: { ...lossy.link, name: 'other' } })], instant(0))
+      .map(({ loss }) => loss),
+    [0.02, 0],
+  )
+})
