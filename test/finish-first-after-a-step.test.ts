@@ -36,6 +36,7 @@ function thought({ policy, started, vms }: Evacuation): number {
     progress: undefined,
     tuning: { rate: undefined, downtimeLimit: ms(vm.policy.maxDowntime / 2) },
     streams: 1,
+    compression: 'none',
     learner: unlearned(undefined, now),
     said: [],
     mode: 'pre-copy',

@@ -54,6 +54,7 @@ function inFlight(ways: Ways, hosts: number): Evacuation {
       progress: aProgress({ sent: bytes(1) }),
       tuning: { rate: undefined, downtimeLimit: ms(150) },
       streams: 1,
+      compression: 'none',
       learner: unlearned(undefined, instant(0)),
       said: [],
       mode: 'pre-copy',

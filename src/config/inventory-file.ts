@@ -5,6 +5,7 @@ import { hostId, siteId } from '../core/ids.ts'
 import { instant } from '../core/instant.ts'
 import { defaultVmPolicy, type Vm } from '../core/inventory/vm.ts'
 import type { Path, Snapshot } from '../core/inventory/snapshot.ts'
+import { compressions } from '../core/migration/start-options.ts'
 import { printBytes, printFraction, printRate, printTime, type Milliseconds } from '../core/units.ts'
 import { checkInventoryNames } from './check-names.ts'
 import { pathSchema } from './config-schema.ts'
@@ -26,6 +27,8 @@ const hostSchema = z.strictObject({
   name: hostNameSchema,
   memory: sizeSchema,
   nic: rateSchema.optional(),
+  outgoingMost: z.number().int().min(1).optional(),
+  compressions: z.array(z.enum(compressions)).optional(),
   cpu: z.string().optional(),
 })
 
@@ -66,7 +69,15 @@ export function parseInventory(text: string, file: string): Snapshot {
     takenAt: instant(0),
     sites: parsed.sites.map(({ name, safe, uplink }) => ({ id: name, safe, uplink })),
     hosts: parsed.sites.flatMap(site =>
-      site.hosts.map(({ name, memory, nic, cpu }) => ({ id: name, site: site.name, memory, nic, cpu })),
+      site.hosts.map(({ name, memory, nic, cpu, outgoingMost, compressions: squeezes }) => ({
+        id: name,
+        site: site.name,
+        memory,
+        nic,
+        cpu,
+        ...(outgoingMost === undefined ? {} : { outgoingMost }),
+        ...(squeezes === undefined ? {} : { compressions: squeezes }),
+      })),
     ),
     paths: parsed.paths.map(path => pathFrom(path, new Set(parsed.sites.map(({ name }) => String(name))))),
     vms: parsed.vms.map(
@@ -113,6 +124,8 @@ export function printInventory(snapshot: Snapshot, comment: string): string {
           memory: printBytes(host.memory),
           nic: maybe(host.nic, printRate),
           cpu: host.cpu,
+          outgoingMost: host.outgoingMost,
+          compressions: host.compressions === undefined ? undefined : [...host.compressions],
         })),
     })),
     paths: snapshot.paths.map(path => ({

@@ -46,7 +46,8 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
         )
         listings.push(...list)
         versions.set(id, facts.version)
-        const { outgoingMost } = hypervisor.capabilities
+        const { outgoingMost, atStart } = hypervisor.capabilities
+        const compressions = atStart.compression.filter(how => how !== 'none')
         return {
           id,
           site: site.name,
@@ -54,6 +55,7 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
           nic,
           cpu,
           ...(outgoingMost === undefined ? {} : { outgoingMost }),
+          ...(compressions.length === 0 ? {} : { compressions }),
         }
       } catch (error) {
         signal.throwIfAborted()

@@ -11,6 +11,7 @@ import {
   offered,
   type PathEstimate,
   type PathObservation,
+  squeezes,
   unobserved,
 } from './path-capacity.ts'
 
@@ -413,4 +414,15 @@ describe('whatever is seen, whenever', () => {
     )
     assert.ok(tries > 200, `${tries} trials`)
   })
+})
+
+test('squeezing pays until it held back four looks in a row what nothing else did, and is not tried again then', () => {
+  const look = (at: number, squeezed: boolean): PathObservation => ({ ...observation([at, 50]), squeezed })
+  const seen = (...squeezed: readonly boolean[]): boolean =>
+    squeezes(squeezed.reduce((estimate, is, at) => observe(estimate, look(at, is)), unobserved(100)))
+  assert.ok(seen())
+  assert.ok(seen(true, true, true))
+  assert.ok(seen(true, true, true, false, true, true, true))
+  assert.ok(!seen(true, true, true, true))
+  assert.ok(!seen(true, true, true, true, false, false))
 })

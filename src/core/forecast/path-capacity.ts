@@ -20,6 +20,8 @@ export interface PathObservation {
   readonly fastest: number
   /** Something flows that nothing known holds back, neither a cap of ours nor a card nor its stream: it takes what there is. */
   readonly greedy: boolean
+  /** What takes what there is squeezes memory, and nothing queues: the squeezing is what holds it back. @default no */
+  readonly squeezed?: boolean | undefined
 }
 
 export interface Trial {
@@ -41,6 +43,8 @@ export interface PathEstimate {
   /** Shortfalls in a row. */
   readonly short: number
   readonly trial: Trial | undefined
+  /** Looks in a row at which squeezing was what held things back. */
+  readonly squeezed: number
   /** Since when less than what is stated is there, or since when what nobody stated is known. */
   readonly contradictedAt: Instant | undefined
   /** No trial before. */
@@ -56,6 +60,8 @@ const wholeWindow = 8_000
 /** Less than this share of what was thought is a shortfall: rates are averages, and lag. */
 const shortfall = 0.85
 const timesToBelieve = 2
+/** Looks at which squeezing held things back, until it is not done any more. */
+const squeezedToBelieve = 4
 /** After a shortfall was believed, only what was seen since it began counts. */
 const samplesSince = 2
 /** Rates are averages over seconds: what more migrations bring shows after so long. @unit ms */
@@ -83,6 +89,7 @@ export const unobserved = (declared: number | undefined): PathEstimate => ({
   seen: [],
   short: 0,
   trial: undefined,
+  squeezed: 0,
   contradictedAt: undefined,
   nextTrial: 0,
   wait: firstWait,
@@ -92,7 +99,8 @@ export function observe(before: PathEstimate, now: PathObservation): PathEstimat
   const seen = [...before.seen.filter(({ at }) => at <= now.at && now.at - at <= windowLength), now]
   // What was taken for the most of one is less than one gets.
   const single = before.single === undefined ? undefined : Math.max(before.single, now.fastest)
-  const estimate = { ...before, seen, single }
+  const squeezed = squeezes(before) ? (now.squeezed === true ? before.squeezed + 1 : 0) : before.squeezed
+  const estimate = { ...before, seen, single, squeezed }
   const { trial } = estimate
   if (trial !== undefined)
     return now.at - trial.since < trialLasts ? atLeast(estimate, now) : concluded(estimate, trial, now)
@@ -170,6 +178,9 @@ export function mayRaiseCap(estimate: PathEstimate, fullness: Fullness, now: Ins
   if (seen.length <= samplesSince) return false
   return seen.slice(-samplesSince - 1).every(({ goodput }) => goodput >= capacity * reached)
 }
+
+/** Squeezing memory pays, as far as is known: it never was what held migrations back for some seconds. */
+export const squeezes = ({ squeezed }: Pick<PathEstimate, 'squeezed'>): boolean => squeezed < squeezedToBelieve
 
 export function beginTrial(estimate: PathEstimate, kind: Trial['kind'], now: Instant): PathEstimate {
   const flows = estimate.seen.at(-1)?.flows ?? 0

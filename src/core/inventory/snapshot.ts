@@ -2,6 +2,7 @@
 import type { Instant } from '../instant.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Bytes, BytesPerSecond, Fraction, Milliseconds } from '../units.ts'
+import type { Compression } from '../migration/start-options.ts'
 import type { Vm } from './vm.ts'
 
 export interface Site {
@@ -21,6 +22,8 @@ export interface Host {
   readonly cpu: string | undefined
   /** Migrations that may leave it at the same time; what runs there cannot serve more. @default no bound */
   readonly outgoingMost?: number | undefined
+  /** How its hypervisor can squeeze memory on the way. @default not at all */
+  readonly compressions?: readonly Compression[] | undefined
 }
 
 /** The way from one site (or host) to another, in one direction. `undefined` means not known. */

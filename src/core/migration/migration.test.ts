@@ -23,6 +23,7 @@ const moving = {
   progress: aProgress(),
   tuning: { rate: undefined, downtimeLimit: ms(300) },
   streams: 1,
+  compression: 'none',
   mode: 'pre-copy',
   learner: unlearned(undefined, instant(0)),
   said: [],

@@ -18,7 +18,7 @@ import type { BytesPerSecond, Milliseconds } from '../units.ts'
 import type { MigrationFailure } from './failure.ts'
 import type { Whereabouts } from './presence.ts'
 import type { Progress } from './progress.ts'
-import type { StartOptions } from './start-options.ts'
+import type { Compression, StartOptions } from './start-options.ts'
 
 /** How the guest crossed. */
 export type Mode = 'pre-copy' | 'post-copy' | 'stop-copy'
@@ -70,6 +70,8 @@ interface Moving extends Attempt {
   readonly tuning: Tuning
   /** TCP streams, as chosen at the start. */
   readonly streams: number
+  /** As chosen at the start. */
+  readonly compression: Compression
   readonly mode: Mode
   /** How its guest writes, as this attempt has shown. */
   readonly learner: DirtyLearner

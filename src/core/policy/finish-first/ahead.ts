@@ -85,7 +85,7 @@ function* candidates(view: PolicyView, lanes: Lanes, vms: readonly VmId[], loads
     const prefer = boundFor(view, m) ?? soonest(view, lanes, m, loads)
     const lane = prefer === undefined ? undefined : lanes.lane(m.source, prefer)
     const again = prefer !== undefined && m.excluded.includes(prefer)
-    yield { vm, options: optionsFor(view.vmOf(vm), lane), prefer, again }
+    yield { vm, options: optionsFor(view.vmOf(vm), lane, m.attempts > 0), prefer, again }
   }
 }
 

@@ -57,6 +57,7 @@ const flowing = (told: Progress | undefined, tuning = whole, change: Partial<Pre
   progress: told,
   tuning,
   streams: 1,
+  compression: 'none',
   learner: unlearned(undefined, instant(0)),
   said: [],
   mode: 'pre-copy',

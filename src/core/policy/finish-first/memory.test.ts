@@ -51,6 +51,7 @@ const flow = (n: number, { rate, sent, cap, startedAt = 0, attempt = 1 }: Seen):
   progress: aProgress({ rate: megabitsPerSecond(rate), sent: bytes(sent) }),
   tuning: { rate: cap === undefined ? undefined : megabitsPerSecond(cap), downtimeLimit: ms(300) },
   streams: 1,
+  compression: 'none',
   learner: unlearned(undefined, instant(0)),
   said: [],
   mode: 'pre-copy',

@@ -1,6 +1,7 @@
 /** What finish-first keeps in mind between two looks: what paths carry, what moved when, what is being tried, who waits for which way. */
 import { pathKey } from '../../control/water-filling.ts'
 import { observe, type PathEstimate, type PathObservation, unobserved } from '../../forecast/path-capacity.ts'
+import { fullness } from '../../forecast/path-signal.ts'
 import type { VmId } from '../../ids.ts'
 import { between, type Instant } from '../../instant.ts'
 import { type Path, wayBetween } from '../../inventory/snapshot.ts'
@@ -61,7 +62,7 @@ export function silentFor(moved: Memory['moved'], { vm, attempt }: Flowing, now:
 type Through = Omit<PathObservation, 'at'>
 
 /** Takes in what goes through each path. */
-export function look(memory: Memory, { snapshot, migrations, limits, now }: PolicyView): Memory {
+export function look(memory: Memory, { snapshot, migrations, limits, network, now }: PolicyView): Memory {
   if (now - memory.lookedAt < looksEvery) return memory
   const lanes = new Lanes(snapshot, memory.paths, limits.bandwidth)
   const through = new Map<Path, Through>()
@@ -96,8 +97,10 @@ export function look(memory: Memory, { snapshot, migrations, limits, now }: Poli
   }
   const paths = new Map<string, PathEstimate>(memory.paths)
   for (const [path, seen] of through) {
-    const before = paths.get(pathKey(path)) ?? unobserved(declaredFor(path))
-    paths.set(pathKey(path), observe(before, { at: now, ...seen }))
+    const key = pathKey(path)
+    const before = paths.get(key) ?? unobserved(declaredFor(path))
+    const squeezed = seen.squeezed === true && fullness(network.get(key), now) === 'not full'
+    paths.set(key, observe(before, { at: now, ...seen, squeezed }))
   }
   return { ...memory, paths, moved, mute: muted(memory.mute, silent, now), lookedAt: now }
 }
@@ -109,11 +112,13 @@ function muted(before: Memory['mute'], silent: ReadonlyMap<string, boolean>, now
   return mute
 }
 
+const nothing: Through = { goodput: 0, flows: 0, fastest: 0, greedy: false, squeezed: false }
+
 /** @param most what is known to bound it, whatever the path carries @param shared a cap is no sign of our own holding back there */
 function add(before: Through | undefined, m: Flowing, most: number, shared: boolean, isTold: boolean): Through {
-  const { goodput, flows, fastest, greedy } = before ?? { goodput: 0, flows: 0, fastest: 0, greedy: false }
+  const { goodput, flows, fastest, greedy, squeezed } = before ?? nothing
   // All of it is sent: what its rate was is the next one's already.
-  if (m.phase === 'switchover' && m.finishing) return { goodput, flows, fastest, greedy }
+  if (m.phase === 'switchover' && m.finishing) return { goodput, flows, fastest, greedy, squeezed }
   const rate = m.progress?.rate ?? 0
   const cap = m.tuning.rate ?? Number.POSITIVE_INFINITY
   const waits = cap <= floor
@@ -121,10 +126,12 @@ function add(before: Through | undefined, m: Flowing, most: number, shared: bool
   const settled = m.phase === 'pre-copy' && isTold
   const could = shared ? Math.min(most, cap) : most
   const free = shared ? !waits : m.tuning.rate === undefined
+  const takesAll = settled && free && rate < could * heldBack
   return {
     goodput: goodput + rate,
     flows: flows + (waits ? 0 : 1),
     fastest: Math.max(fastest, settled ? rate : 0),
-    greedy: greedy || (settled && free && rate < could * heldBack),
+    greedy: greedy || takesAll,
+    squeezed: squeezed === true || (takesAll && m.compression !== 'none'),
   }
 }

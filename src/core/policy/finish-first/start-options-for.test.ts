@@ -25,6 +25,35 @@ const within = (maxDowntime: number): Partial<Vm> => ({ policy: { ...defaultVmPo
 const writing = (share: number, change: Partial<Vm> = {}): Vm =>
   guest({ dirty: { hot: mebibytes(0), period: ms(1_000), cold: bytesPerSecond(12_500_000 * share) }, ...change })
 
+describe('squeezing', () => {
+  const how = (
+    capacity: number,
+    compressions: readonly ('zstd' | 'zlib')[] | undefined,
+    change: Partial<Vm> = {},
+    again = false,
+  ) => {
+    const snapshot = aSnapshot({
+      hosts: [aHost('a-1', 'a', { compressions }), aHost('b-1', 'b', { compressions: ['zstd'] })],
+      paths: [aPath('a', 'b', { capacity: megabitsPerSecond(capacity), rtt: ms(20) })],
+    })
+    const lane = new Lanes(snapshot, new Map(), undefined).lane(hostId('a-1'), hostId('b-1'))
+    return optionsFor(guest(change), lane, again).compression
+  }
+
+  test('where both hosts can and the path is slow enough for that to pay, at the first attempt', () => {
+    assert.equal(how(100, ['zstd']), 'zstd')
+    assert.equal(how(1_000, ['zstd']), 'zstd')
+    assert.equal(how(1_100, ['zstd']), 'none')
+    assert.equal(how(100, ['zlib']), 'none')
+    assert.equal(how(100, undefined), 'none')
+    assert.equal(how(100, ['zstd'], {}, true), 'none')
+  })
+
+  test('not for who may go into post-copy: the two do not go together', () => {
+    assert.equal(how(100, ['zstd'], { policy: { ...defaultVmPolicy, allow: ['post-copy'] } }), 'none')
+  })
+})
+
 describe('streams', () => {
   const streams = (capacity: number | undefined, perFlow?: number, change: Partial<Vm> = {}): number =>
     streamsFor(guest(change), laneOf(capacity, perFlow === undefined ? {} : { perFlow: megabitsPerSecond(perFlow) }))
@@ -99,23 +128,28 @@ describe('a guest that does not converge', () => {
   })
 })
 
+const plain = (channels: number) => ({ channels, compression: 'none' }) as const
+const squeezed = { channels: 1, compression: 'zstd' } as const
+
 describe('the downtime it is told to keep to at first', () => {
   test('half of its owner’s, so that the next may have half of the path meanwhile', () => {
     for (const maxDowntime of [300, 2_000, 1, 0])
-      assert.equal(firstDowntime(guest(within(maxDowntime)), laneOf(100), 1), maxDowntime / 2)
+      assert.equal(firstDowntime(guest(within(maxDowntime)), laneOf(100), plain(1)), maxDowntime / 2)
   })
 
   test('all of it for a guest that writes more than a tenth of what is sent: it needs it to converge', () => {
-    assert.equal(firstDowntime(writing(0.1), laneOf(100), 1), 150)
-    assert.equal(firstDowntime(writing(0.11), laneOf(100), 1), 300)
+    assert.equal(firstDowntime(writing(0.1), laneOf(100), plain(1)), 150)
+    assert.equal(firstDowntime(writing(0.11), laneOf(100), plain(1)), 300)
   })
 
   test('less by as long as the buffers of several streams take to be emptied, down to a fifth', () => {
     // 6 MB at 100 Mbit/s: 480 ms.
-    assert.equal(firstDowntime(guest(within(2_000)), laneOf(100), 2), 520)
-    assert.equal(firstDowntime(writing(0.5, within(2_000)), laneOf(100), 2), 1_520)
-    assert.equal(firstDowntime(guest(), laneOf(100), 8), 60)
-    assert.equal(firstDowntime(guest(), laneOf(undefined), 8), 150, 'nobody knows how long that takes')
+    assert.equal(firstDowntime(guest(within(2_000)), laneOf(100), plain(2)), 520)
+    assert.equal(firstDowntime(writing(0.5, within(2_000)), laneOf(100), plain(2)), 1_520)
+    assert.equal(firstDowntime(guest(), laneOf(100), plain(8)), 60)
+    // Squeezed memory goes over a channel, be it one.
+    assert.equal(firstDowntime(guest(within(2_000)), laneOf(100), squeezed), 760)
+    assert.equal(firstDowntime(guest(), laneOf(undefined), plain(8)), 150, 'nobody knows how long that takes')
   })
 
   test('never more than its owner’s, never nothing of it, whatever the path', () => {
@@ -127,7 +161,7 @@ describe('the downtime it is told to keep to at first', () => {
         fc.double({ min: 0, max: 10, noNaN: true }),
         (maxDowntime, rate, channels, share) => {
           const lane = laneOf(rate === undefined ? undefined : (rate * 8) / 1e6)
-          const limit = firstDowntime(writing(share, within(maxDowntime)), lane, channels)
+          const limit = firstDowntime(writing(share, within(maxDowntime)), lane, plain(channels))
           assert.ok(limit >= maxDowntime * 0.2 && limit <= maxDowntime, `${limit} of ${maxDowntime}`)
         },
       ),
@@ -138,7 +172,11 @@ describe('the downtime it is told to keep to at first', () => {
 
 describe('room for the next while a guest stands still', () => {
   const room = (downtimeLimit: number, streams = 1, lane = laneOf(100), change: Partial<Vm> = {}): number =>
-    roomBeside({ tuning: { rate: undefined, downtimeLimit: ms(downtimeLimit) }, streams }, guest(change), lane)
+    roomBeside(
+      { tuning: { rate: undefined, downtimeLimit: ms(downtimeLimit) }, streams, compression: 'none' },
+      guest(change),
+      lane,
+    )
 
   test('what its downtime limit leaves of its owner’s, and no more than half of the path', () => {
     assert.equal(room(150), 0.5)

@@ -27,6 +27,8 @@ const downtimeForBuffers = 0.25
 /** However much the buffers hold, a guest is told to stop with this share of its downtime to send. */
 const leastShare = 0.2
 
+type Channels = Pick<StartOptions, 'channels' | 'compression'>
+
 /** Post-copy and multifd do not go together (QEMU 7.2), and post-copy has to be chosen at the start. */
 export function streamsFor(vm: Vm, lane: Lane | undefined): number {
   if (lane === undefined || vm.policy.allow.includes('post-copy') || !Number.isFinite(lane.usual)) return 1
@@ -35,11 +37,13 @@ export function streamsFor(vm: Vm, lane: Lane | undefined): number {
   return Math.min(channelsMost, Math.max(1, needed, harmless))
 }
 
-export function optionsFor(vm: Vm, lane: Lane | undefined): StartOptions {
+/** @param again an attempt failed already: the next is as plain as can be */
+export function optionsFor(vm: Vm, lane: Lane | undefined, again = false): StartOptions {
   const postCopy = vm.policy.allow.includes('post-copy')
   return {
     channels: streamsFor(vm, lane),
-    compression: 'none',
+    // Squeezing goes over channels, and post-copy does not (QEMU 7.2).
+    compression: postCopy || again ? 'none' : (lane?.compression ?? 'none'),
     autoConverge: !postCopy,
     postCopy,
     throttle: throttleFor(vm, Math.min(lane?.usual ?? Number.POSITIVE_INFINITY, lane?.own ?? Number.POSITIVE_INFINITY)),
@@ -57,23 +61,28 @@ function throttleFor(vm: Vm, rate: number): StartOptions['throttle'] {
  * Less than its owner allows, where the next may warm up beside it: the hypervisor is told to stop a guest with so much less to send
  * that its owner's limit holds all the same. What the buffers of several streams hold comes on top of what the hypervisor counts.
  */
-export function firstDowntime(vm: Vm, { narrowest }: Lane, channels: number): Tuning['downtimeLimit'] {
+export function firstDowntime(
+  vm: Vm,
+  { narrowest }: Lane,
+  { channels, compression }: Channels,
+): Tuning['downtimeLimit'] {
   const { maxDowntime } = vm.policy
   const share = dirtiesOf(vm) > narrowest * busyGuest ? 1 : warmShare
-  const buffers = emptied(channels, narrowest)
+  const buffers = emptied({ channels, compression }, narrowest)
   return ms(Math.max(maxDowntime * leastShare, maxDowntime * share - buffers))
 }
 
 /** How long what the buffers of several streams hold takes. @unit ms */
-const emptied = (channels: number, rate: number): number =>
-  channels > 1 ? (channels * bufferOfChannel * 1000) / Math.max(1, rate) : 0
+const emptied = ({ channels, compression }: Channels, rate: number): number =>
+  channels > 1 || compression !== 'none' ? (channels * bufferOfChannel * 1000) / Math.max(1, rate) : 0
 
 /** The share of its path that another may have while it stands still, so that its owner's limit holds. */
 export function roomBeside(
-  { tuning, streams }: Pick<Switchover, 'tuning' | 'streams'>,
+  { tuning, streams, compression }: Pick<Switchover, 'tuning' | 'streams' | 'compression'>,
   { policy }: Vm,
   { narrowest }: Lane,
 ): number {
-  const whole = (tuning.downtimeLimit + emptied(streams, narrowest)) / Math.max(1, policy.maxDowntime)
+  const whole =
+    (tuning.downtimeLimit + emptied({ channels: streams, compression }, narrowest)) / Math.max(1, policy.maxDowntime)
   return Math.min(warmShare, Math.max(0, 1 - whole))
 }

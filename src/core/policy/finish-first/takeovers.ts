@@ -58,7 +58,7 @@ export class Takeovers {
         if (host === undefined) continue
         const candidate = {
           vm: id,
-          options: optionsFor(this.#view.vmOf(id), this.#lanes.lane(m.source, host)),
+          options: optionsFor(this.#view.vmOf(id), this.#lanes.lane(m.source, host), m.attempts > 0),
           prefer: host,
         }
         yield { kind: 'prepare', candidates: [candidate], atMost: 1 }

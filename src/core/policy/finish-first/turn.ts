@@ -211,7 +211,7 @@ export class Turn {
     on.flowing += 1
     const tuning: Tuning = {
       rate: rate === undefined ? undefined : bytesPerSecond(rate),
-      downtimeLimit: firstDowntime(this.#view.vmOf(m.vm), lane, m.options.channels),
+      downtimeLimit: firstDowntime(this.#view.vmOf(m.vm), lane, m.options),
     }
     this.intents.push({ kind: 'start', vm: m.vm, tuning })
   }
