@@ -86,6 +86,11 @@ export class Pool {
     return { rate, first, share, used: rate * busy }
   }
 
+  /** What nobody has taken of it. @unit bytes per second */
+  leftOf({ key, capacity }: Crossing): number {
+    return this.#left.get(key) ?? capacity
+  }
+
   take(crossed: readonly Crossing[], most: number, busy = 1): Taken {
     const taken = this.offer(crossed, most, busy)
     for (const { key, capacity } of crossed) {

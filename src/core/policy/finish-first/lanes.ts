@@ -92,6 +92,16 @@ export class Lanes {
     return this.#pool.take(lane.crossed, mostOf(lane, streams), busy)
   }
 
+  /** What bounds it most, and what of that is handed out. */
+  bottleneck({ crossed, key }: Lane): { readonly key: string; readonly capacity: number; readonly taken: number } {
+    const narrow = crossed.reduce<Crossing | undefined>(
+      (least, each) => (least === undefined || each.capacity < least.capacity ? each : least),
+      undefined,
+    )
+    if (narrow === undefined) return { key, capacity: Number.POSITIVE_INFINITY, taken: Number.POSITIVE_INFINITY }
+    return { ...narrow, taken: narrow.capacity - this.#pool.leftOf(narrow) }
+  }
+
   /** Whether other people are on that path, and their part is known. */
   isShared(key: string): boolean {
     return this.#snapshot.paths.some(

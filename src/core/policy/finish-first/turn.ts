@@ -5,6 +5,7 @@ import type { HostId, VmId } from '../../ids.ts'
 import type { PreCopy, PostCopy, Preparing, Switchover, Tuning } from '../../migration/migration.ts'
 import { bytesToMove } from '../../inventory/vm.ts'
 import { bytesPerSecond, showTime } from '../../units.ts'
+import { whyAdjusted } from '../../report/why-adjusted.ts'
 import type { Intent, PolicyView } from '../policy.ts'
 import { ladder } from './ladder.ts'
 import { floor, type Lane, type Lanes } from './lanes.ts'
@@ -44,6 +45,8 @@ interface InQueue {
   standing: number | undefined
   /** One waits already, or several do. */
   warm: boolean
+  /** Who is served before all others. */
+  first: { readonly vm: VmId; readonly timeToHome: number | undefined } | undefined
 }
 
 export class Turn {
@@ -86,7 +89,7 @@ export class Turn {
   }
 
   #in({ queue }: Lane): InQueue {
-    const known = this.#queues.get(queue) ?? { standing: undefined, warm: false }
+    const known = this.#queues.get(queue) ?? { standing: undefined, warm: false, first: undefined }
     this.#queues.set(queue, known)
     return known
   }
@@ -101,8 +104,10 @@ export class Turn {
     const lane = this.#lanes.lane(m.source, m.target)
     const room = roomBeside(m, this.#view.vmOf(m.vm), lane)
     // Where caps are promises to others, what warms up would come on top of them.
-    this.#in(lane).standing = this.#lanes.isBounded(lane) ? 0 : room
-    this.#take(m, lane)
+    const queue = this.#in(lane)
+    queue.standing = this.#lanes.isBounded(lane) ? 0 : room
+    const { rate } = this.#take(m, lane)
+    queue.first ??= { vm: m.vm, timeToHome: timeAt(m.progress?.remaining, rate) }
   }
 
   flows(m: PreCopy | PostCopy): void {
@@ -128,7 +133,9 @@ export class Turn {
     const waits = this.#waitingRate(lane, queue)
     const rate = free || !Number.isFinite(taken.rate) ? undefined : Math.max(waits, taken.rate)
     if (rate === waits) queue.warm = true
-    const adjusted = this.#adjustment(m, lane, rate)
+    const timeToHome = timeAt(m.progress?.remaining, rate ?? taken.rate)
+    const adjusted = this.#adjustment(m, lane, rate, queue, timeToHome)
+    queue.first ??= { vm: m.vm, timeToHome }
     if (adjusted !== undefined) this.intents.push(adjusted)
     else if (m.phase === 'pre-copy' && taken.first)
       this.intents.push(...ladder(m, this.#view.vmOf(m.vm), this.#isAwaited()))
@@ -232,7 +239,13 @@ export class Turn {
     return Number.isFinite(narrowest) ? Math.max(floor, narrowest * share) : floor
   }
 
-  #adjustment(m: PreCopy | PostCopy, lane: Lane, rate: number | undefined): Intent | undefined {
+  #adjustment(
+    m: PreCopy | PostCopy,
+    lane: Lane,
+    rate: number | undefined,
+    { first }: InQueue,
+    timeToHome: number | undefined,
+  ): Intent | undefined {
     const before = m.tuning.rate
     if (rate === undefined && before === undefined) return undefined
     if (rate !== undefined && before !== undefined) {
@@ -241,12 +254,21 @@ export class Turn {
       if (!tooMuch && Math.abs(before - rate) <= rate * worthAdjusting) return undefined
     }
     const tuning: Tuning = { ...m.tuning, rate: rate === undefined ? undefined : bytesPerSecond(rate) }
-    const why =
-      rate === undefined
-        ? 'first on its path'
-        : rate <= floor
-          ? 'waits for those before it'
-          : 'what those before it leave'
+    const { key: over, capacity, taken } = this.#lanes.bottleneck(lane)
+    const why = whyAdjusted({
+      vm: m.vm,
+      over,
+      capacity,
+      taken,
+      first: first?.vm,
+      firstTimeToHome: first?.timeToHome,
+      timeToHome,
+      waits: rate !== undefined && rate <= floor,
+    })
     return { kind: 'adjust', vm: m.vm, tuning, why }
   }
 }
+
+/** @unit ms */
+const timeAt = (left: number | undefined, rate: number): number | undefined =>
+  left !== undefined && Number.isFinite(rate) && rate > 0 ? (left / rate) * 1000 : undefined
