@@ -57,10 +57,15 @@ describe('a throughput probe', () => {
     assert.equal(await leftOvers(), '')
   })
 
-  test('takes another port where one is taken', async () => {
-    const server = createServer().listen(49_215, '127.0.0.77')
+  test('takes another port where one is taken, and sends not a byte to whoever has it', async () => {
+    let visits = 0
+    const server = createServer(socket => {
+      visits += 1
+      socket.destroy()
+    }).listen(49_215, '127.0.0.77')
     try {
       assert.equal((await probe()).stoppedBy, 'byte-limit')
+      assert.equal(visits, 0)
     } finally {
       server.close()
     }

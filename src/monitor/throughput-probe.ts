@@ -9,12 +9,14 @@ import type { HostId } from '../core/ids.ts'
 import type { Instant } from '../core/instant.ts'
 import { judgeProbe, type ProbeLimits, type ProbeSample } from '../core/network/probe-judge.ts'
 import { isKnown, type NotKnown, type ThroughputReading } from '../core/network/reading.ts'
-import { type Bytes, bytes, type Milliseconds, ms } from '../core/units.ts'
+import { type Bytes, bytes, type Milliseconds, ms, showTime } from '../core/units.ts'
 import type { Remote, RemoteProcess } from '../remote/remote.ts'
 import type { Clock } from '../time/clock.ts'
 import { withDeadline } from '../time/with-deadline.ts'
+import { isNumericAddress } from './discover.ts'
 import { HostSession } from './host-session.ts'
 import { parseUptime } from './parse-proc.ts'
+import { plainAddress } from './parse-ss.ts'
 import {
   listenCommand,
   type Listener,
@@ -58,8 +60,8 @@ const looksWithin = ms(3_000)
 /** Beyond its time, both ends are ended by their hosts. @unit ms */
 const grace = 5_000
 const portsTried = 4
-/** Most tools listen by then, or have said why not. */
-const listensWithin = ms(300)
+/** The start of a slow interpreter. @unit ms */
+const listensWithin = 3_000
 
 /** @throws ProbeImpossible, HostUnreachable, or the signal's reason */
 export async function probeThroughput(options: ProbeOptions, signal: AbortSignal): Promise<ThroughputReading> {
@@ -78,19 +80,28 @@ export async function probeThroughput(options: ProbeOptions, signal: AbortSignal
   if (canListen.length === 0)
     throw new ProbeImpossible(`${to.host} has nothing to take bytes with: install one of ${needToListen}`)
   const session = new HostSession({ remote: from.remote, clock, prelude: watchPrelude })
+  const targetSession = new HostSession({ remote: to.remote, clock, prelude: watchPrelude })
   const opened: Opened[] = []
-  const probe: Probe = { options, session, opened, seconds: Math.ceil((most.time + connectsWithin + grace) / 1000) }
+  const probe: Probe = {
+    options,
+    session,
+    targetSession,
+    opened,
+    seconds: Math.ceil((most.time + connectsWithin + grace) / 1000),
+  }
   try {
     return await watch(probe, await connect(probe, canListen, canSend, signal), signal)
   } finally {
     for (const { process } of opened) process.kill()
     session.close()
+    targetSession.close()
   }
 }
 
 interface Probe {
   readonly options: ProbeOptions
   readonly session: HostSession
+  readonly targetSession: HostSession
   /** Everything started, to be ended in any case. */
   readonly opened: Opened[]
   /** After which hosts end both sides by themselves. */
@@ -143,27 +154,75 @@ async function connect(
   for (const tool of canListen) {
     for (let n = 0; n < portsTried; n += 1) {
       const port = migrationPorts.last - n
+      const holders = await whoListens(probe, port, signal)
+      if (holders !== undefined) {
+        refusals.push(`port ${port} is taken by ${holders.join(', ') || 'another user'}`)
+        continue
+      }
       const listener = await open(
         probe,
         to.remote,
         listenCommand(tool, { address: to.address, port, seconds: probe.seconds }),
         signal,
       )
-      const connected = await send(probe, canSend, listener, port, signal)
+      const why = await listens(probe, listener, tool, port, signal)
+      const connected = why === undefined ? await send(probe, canSend, listener, port, signal) : undefined
       if (connected !== undefined) return connected
-      const said = listener.end?.said ?? ''
+      listener.process.kill()
+      const said = why ?? listener.end?.said ?? 'ended'
       refusals.push(`${tool} on port ${port}: ${said}`)
       // Anything but a port that is taken will be the same on the next.
-      if (!/in use/i.test(said)) break
+      if (!/in use|taken/i.test(said)) break
     }
   }
   throw new ProbeImpossible(`nothing can listen on ${to.host} at ${to.address}: ${refusals.join('; ')}`)
 }
 
 /**
- * A slow interpreter may not listen yet when the first sender comes, and a tool may be a name with nothing behind it: tried again, with
- * the next tool, until the time is up.
- * @returns undefined when the listener gave up
+ * Waits until it is our own tool that listens there. Bytes to whoever else has the port, a target that waits for a migration
+ * perhaps, would do harm: nothing is sent before this is seen.
+ * @returns undefined when it listens; else why it does not
+ */
+async function listens(
+  probe: Probe,
+  listener: Opened,
+  tool: Listener,
+  port: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { clock } = probe.options
+  const until = clock.now() + listensWithin
+  while (clock.now() < until) {
+    const names = await whoListens(probe, port, signal)
+    if (listener.end !== undefined) return listener.end.said
+    if (names?.some(name => name === tool || (tool === 'python3' && name.startsWith('python'))) === true)
+      return undefined
+    if (names !== undefined) return `the port is taken by ${names.join(', ') || 'another user'}`
+    await clock.sleep(lookEvery, signal)
+  }
+  return `did not listen within ${showTime(listensWithin)}`
+}
+
+/** Names of the programs that listen on this port there, none where they are another user's; undefined when it is free. */
+async function whoListens(
+  { options: { to }, targetSession }: Probe,
+  port: number,
+  signal: AbortSignal,
+): Promise<readonly string[] | undefined> {
+  const { mark, text } = await targetSession.run(`l ${port}`, looksWithin, signal)
+  const sections = sectionsOf(text, mark)
+  const said = sections.get('ss') ?? ''
+  if (sections.get('code') !== '0')
+    throw new ProbeImpossible(
+      `${to.host}: ss is missing or refuses (${lastLine(said)}): nothing is sent to a port that may be another's`,
+    )
+  return said.trim() === '' ? undefined : [...said.matchAll(/users:\(\("([^"]*)"/g)].map(found => found[1] ?? '')
+}
+
+/**
+ * A tool may be a name with nothing behind it: tried again, with the next one, until the time is up or the listener has ended, whose
+ * port may be another's from then on.
+ * @returns undefined when the listener ended
  */
 async function send(
   probe: Probe,
@@ -174,15 +233,14 @@ async function send(
 ): Promise<Connected | undefined> {
   const { from, to, clock, most } = probe.options
   const until = clock.now() + connectsWithin
-  const refused = (): boolean => listener.end !== undefined && listener.end.code !== 0
+  const refused = (): boolean => listener.end !== undefined
   let said = ''
-  await clock.sleep(listensWithin, signal)
   for (let turn = 0; clock.now() < until; turn += 1) {
     const tool = tools[turn % tools.length]
     if (refused() || tool === undefined) return undefined
     const ends = { address: to.address, port, seconds: probe.seconds }
     const sender = await open(probe, from.remote, sendCommand(tool, ends, most.bytes), signal)
-    while (sender.end === undefined && !refused() && clock.now() < until) {
+    while (sender.end === undefined && clock.now() < until) {
       const sample = await lookOnce(probe, port, signal)
       if (sample !== undefined && sample.acked > 0) return { port, sender, first: sample }
       await clock.sleep(lookEvery, signal)
@@ -256,7 +314,7 @@ async function lookOnce(
   port: number,
   signal: AbortSignal,
 ): Promise<ProbeSample | undefined> {
-  const sample = await look(session, port, options.clock, signal)
+  const sample = await look(session, options.to.address, port, options.clock, signal)
   if (!isKnown(sample)) throw new ProbeImpossible(`${options.from.host}: ${sample.why}: a probe could not see a queue`)
   return 'acked' in sample ? sample : undefined
 }
@@ -264,6 +322,7 @@ async function lookOnce(
 /** Its connection now; `gone` when there is none (yet, or any more). */
 async function look(
   session: HostSession,
+  address: string,
   port: number,
   clock: Clock,
   signal: AbortSignal,
@@ -272,7 +331,11 @@ async function look(
   const sections = sectionsOf(text, mark)
   const flows = flowsFrom(sections.get('ss') ?? '', sections.get('code') ?? '')
   if (!isKnown(flows)) return flows
-  const flow = flows.find(({ peerPort }) => peerPort === port)
+  // A migration from here to another host may have the same port.
+  const flow = flows.find(
+    ({ peerPort, peerAddress }) =>
+      peerPort === port && (!isNumericAddress(address) || peerAddress === plainAddress(address)),
+  )
   const sent = flow?.bytesSent ?? flow?.bytesAcked
   if (flow === undefined || sent === undefined) return { gone: true }
   return {
