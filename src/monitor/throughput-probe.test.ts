@@ -8,7 +8,8 @@ import { mebibytes, ms } from '../core/units.ts'
 import { realClock } from '../engine/real-clock.ts'
 import { localRemote } from '../remote/local.ts'
 import type { Remote } from '../remote/remote.ts'
-import { type ProbeOptions, probeThroughput } from './throughput-probe.ts'
+import type { ProbeOptions } from './probe-ends.ts'
+import { probeThroughput } from './throughput-probe.ts'
 
 const clock = realClock()
 const soon = (): AbortSignal => AbortSignal.timeout(20_000)
