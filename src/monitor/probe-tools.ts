@@ -82,7 +82,8 @@ export const sendCommand = (tool: Sender, { address, port, seconds }: ProbeEnds,
   String(seconds),
 ]
 
-/** The probe's own connection: its clock, then what ss says. The port is the first argument, the mark the last. */
+/** `q`: the probe's own connection, the clock, then what ss says; `l`: who listens on a port, as far as this user may see. The port is the first argument, the mark the last. */
 export const watchPrelude = `LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; export PATH
 q() { echo "$2:uptime"; { read -r u x </proc/uptime && echo "$u"; } 2>/dev/null; echo "$2:ss"; ss -tinH "( dport = :$1 )" 2>&1; echo "$2:code $?"; }
+l() { echo "$2:ss"; ss -tlnpH "( sport = :$1 )" 2>&1; echo "$2:code $?"; }
 `

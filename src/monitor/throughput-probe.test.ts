@@ -8,7 +8,8 @@ import { mebibytes, ms } from '../core/units.ts'
 import { realClock } from '../engine/real-clock.ts'
 import { localRemote } from '../remote/local.ts'
 import type { Remote } from '../remote/remote.ts'
-import { type ProbeOptions, probeThroughput } from './throughput-probe.ts'
+import type { ProbeOptions } from './probe-ends.ts'
+import { probeThroughput } from './throughput-probe.ts'
 
 const clock = realClock()
 const soon = (): AbortSignal => AbortSignal.timeout(20_000)
@@ -57,10 +58,15 @@ describe('a throughput probe', () => {
     assert.equal(await leftOvers(), '')
   })
 
-  test('takes another port where one is taken', async () => {
-    const server = createServer().listen(49_215, '127.0.0.77')
+  test('takes another port where one is taken, and sends not a byte to whoever has it', async () => {
+    let visits = 0
+    const server = createServer(socket => {
+      visits += 1
+      socket.destroy()
+    }).listen(49_215, '127.0.0.77')
     try {
       assert.equal((await probe()).stoppedBy, 'byte-limit')
+      assert.equal(visits, 0)
     } finally {
       server.close()
     }

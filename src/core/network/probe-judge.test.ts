@@ -47,6 +47,15 @@ describe('a probe', () => {
     assert.equal(verdict.rate, 18e5)
   })
 
+  test('that still rises through a small queue is given two looks more, and none where the queue doubles the round trip', () => {
+    const rising = (rtts: readonly number[]) =>
+      rtts.map((rtt, n) => sample(n * 100, rtt, { deliveryRate: 1e5 * 1.5 ** n }))
+    assert.equal(judgeProbe(rising([41, 60, 60]), limits).kind, 'go-on')
+    assert.equal(judgeProbe(rising([41, 60, 60, 60]), limits).kind, 'go-on')
+    assert.equal(judgeProbe(rising([41, 60, 60, 60, 60]), limits).kind, 'stop')
+    assert.equal(judgeProbe(rising([41, 60, 81]), limits).kind, 'stop')
+  })
+
   test('does not take the burst of a busy host for a rate', () => {
     const verdict = judgeProbe([sample(0, 41), sample(100, 60), sample(200, 90, { deliveryRate: 1e10 })], limits)
     assert.ok(verdict.kind === 'stop' && verdict.rate === 1e6)

@@ -1,5 +1,5 @@
 /**
- * When a throughput probe has seen enough. A queue that begins to grow is both the sign to stop and the moment in which the stream gets
+ * When a throughput probe has seen enough. A queue that stays is both the sign to stop and the moment in which the stream gets
  * exactly what the path gives; so the rate is taken from the samples around it. Pure: samples in, a verdict out.
  */
 import { queueFloor, queueShare } from './link-usage.ts'
@@ -44,6 +44,11 @@ export type ProbeVerdict =
 
 /** One sample alone may be a hiccup of the host. */
 const samplesToBelieve = 2
+/** The bursts of a stream that rises queue for a moment before the path is full; so long it may show that it still rises. */
+const mostSigns = 4
+const rises = 1.15
+/** A queue that doubles the round trip is nobody's moment: then it ends at once. @unit ms */
+const deepFloor = 20
 /** Of what was sent since the last sample but one. */
 const lossToStop = 0.05
 /** Losses of a few packets are no share. @unit bytes */
@@ -70,9 +75,12 @@ export function judgeProbe(samples: readonly ProbeSample[], limits: ProbeLimits)
     limits.restRtt ?? Number.POSITIVE_INFINITY,
   )
   const threshold = Math.max(queueFloor, least * queueShare)
-  const signs = samples.slice(-samplesToBelieve)
-  if (signs.length === samplesToBelieve && signs.every(({ rtt }) => rtt !== undefined && rtt - least > threshold))
-    return stop('queueing', 'full')
+  const calm = samples.findLastIndex(({ rtt }) => rtt === undefined || rtt - least <= threshold)
+  const signs = samples.slice(calm + 1)
+  if (signs.length >= samplesToBelieve) {
+    const deep = (last.rtt ?? 0) - least > Math.max(deepFloor, least)
+    if (deep || signs.length >= mostSigns || !stillRises(signs)) return stop('queueing', 'full')
+  }
   const since = samples.at(-1 - samplesToBelieve) ?? first
   const sent = last.sent - since.sent
   // A path that drops instead of queueing (a policer) is full too, but a lossy one looks the same: no more than "at least".
@@ -91,9 +99,14 @@ export function judgeProbe(samples: readonly ProbeSample[], limits: ProbeLimits)
 export function rateOfFullPath(samples: readonly ProbeSample[]): number {
   const acked = ackedRate(samples, leastWindow)
   const estimate = samples
-    .slice(-samplesToBelieve)
+    .slice(-mostSigns)
     .reduce((highest, { deliveryRate }) => Math.max(highest, deliveryRate ?? 0), 0)
   return estimate > 0 && estimate <= acked * burst ? estimate : acked
+}
+
+function stillRises(signs: readonly ProbeSample[]): boolean {
+  const [before, now] = signs.slice(-2).map(({ deliveryRate }) => deliveryRate)
+  return before !== undefined && now !== undefined && now > before * rises
 }
 
 /** Average over at least `window`, or over all there is. @param window @unit ms @returns bytes per second */
