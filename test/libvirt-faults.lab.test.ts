@@ -70,11 +70,11 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
     source: Hypervisor,
     target: Hypervisor,
     options: StartOptions = plainStart,
-    rate: number | undefined = slow,
+    rate: number | 'unlimited' = slow,
     which: VmId = vm,
   ): Promise<void> {
     const landing = await target.prepare(await source.definition(which, soon()), options, soon())
-    const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
+    const tuning = { rate: rate === 'unlimited' ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
     await source.migrate(which, landing, tuning, options, soon())
   }
   const until = (source: Hypervisor, wanted: Sample['status']): Promise<Sample> =>
@@ -285,7 +285,7 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
     for (const [what, options] of Object.entries(chosen))
       test(what, async () => {
         const sides = { source: open(source), target: open(target, { tls: {} }) }
-        await begin(sides.source, sides.target, { ...plainStart, ...options }, undefined)
+        await begin(sides.source, sides.target, { ...plainStart, ...options }, 'unlimited')
         assert.ok((await until(sides.source, 'completed')).sent > mebibytes(30))
         await finish(sides, vm, clock, soon())
         await retire(sides, vm, undefined, soon())
@@ -295,7 +295,7 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
     after(async () => {
       if (source === a1) return
       const sides = { source: open(source), target: open(target) }
-      await begin(sides.source, sides.target, plainStart, undefined)
+      await begin(sides.source, sides.target, plainStart, 'unlimited')
       await until(sides.source, 'completed')
       await finish(sides, vm, clock, soon())
       await retire(sides, vm, undefined, soon())
