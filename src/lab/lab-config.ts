@@ -14,7 +14,7 @@ import {
 import type { LabSpec } from './lab-spec.ts'
 import type { HostId } from '../core/ids.ts'
 import { numbered } from './network.ts'
-import { sshUri } from './start-sshd.ts'
+import { sshUri, uriQuery } from './start-sshd.ts'
 
 export function labConfig(root: string, spec: LabSpec): string {
   const tree = {
@@ -53,12 +53,12 @@ function uriOf(root: string, spec: LabSpec, host: HostId, address: string): stri
   if (spec.driver !== 'libvirt')
     return `qmp+netns://${hostNamespace(spec.name, host)}${vmsFolder(root, spec.name, host)}`
   if (spec.ssh === true) return sshUri(root, spec, host, address)
-  return `qemu+unix:///system?socket=${libvirtSocket(root, spec.name, host)}`
+  return `qemu+unix:///system?${uriQuery({ socket: libvirtSocket(root, spec.name, host) })}`
 }
 
 /** Certificates are named by their folder, which is the same for all hosts of one machine. */
 const tlsOf = (root: string, { name }: LabSpec, host: HostId, address: string) => ({
-  peerUri: `qemu+tls://${address}/system?pkipath=${pkiFolder(root, name, host)}`,
+  peerUri: `qemu+tls://${address}/system?${uriQuery({ pkipath: pkiFolder(root, name, host) })}`,
   listenAddress: address,
   tls: true,
 })

@@ -28,7 +28,7 @@ import type { LabSpec } from './lab-spec.ts'
 import { numbered } from './network.ts'
 import { spawnDaemon } from './spawn-daemon.ts'
 import { longestSocketPath } from './start-guests.ts'
-import { hostsSshFolder, startSshds, writeKeys } from './start-sshd.ts'
+import { hostsSshFolder, startSshds, uriQuery, writeKeys } from './start-sshd.ts'
 
 /** Places compiled into libvirtd, and the folder each is replaced with. */
 const places = {
@@ -202,4 +202,4 @@ export async function waitForDaemon(
 }
 
 export const connectTo = (root: string, spec: LabSpec, host: HostId, signal: AbortSignal): Promise<LibvirtClient> =>
-  LibvirtClient.connect(`qemu+unix:///system?socket=${libvirtSocket(root, spec.name, host)}`, {}, signal)
+  LibvirtClient.connect(`qemu+unix:///system?${uriQuery({ socket: libvirtSocket(root, spec.name, host) })}`, {}, signal)

@@ -39,6 +39,12 @@ const placed = (spec: LabSpec): readonly Placed[] =>
     })),
   )
 
+/** Parameters of a uri whose values are paths. */
+export const uriQuery = (params: Readonly<Record<string, string>>): string =>
+  Object.entries(params)
+    .map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll('%2F', '/')}`)
+    .join('&')
+
 /** How this machine reaches a host's libvirtd: as an operator does, but for the program, which enters the lab's network. */
 export function sshUri(root: string, { name }: LabSpec, host: HostId, address: string): string {
   const own = sshFolder(root, name)
@@ -47,10 +53,7 @@ export function sshUri(root: string, { name }: LabSpec, host: HostId, address: s
     known_hosts: join(own, 'known_hosts'),
     command: sshProgram(root, name, host),
   }
-  const query = Object.entries(params).map(
-    ([key, value]) => `${key}=${encodeURIComponent(value).replaceAll('%2F', '/')}`,
-  )
-  return `qemu+ssh://root@${address}/system?${query.join('&')}`
+  return `qemu+ssh://root@${address}/system?${uriQuery(params)}`
 }
 
 /** Where hosts have their `/etc/ssh`. */
