@@ -106,7 +106,7 @@ function harness({ uri, reached }: Way, brief: boolean): ContractHarness {
 }
 
 contract('libvirt over a unix socket', harness(overUnix, false))
-contract('libvirt over ssh, hosts among each other too', harness(overSsh, false))
+contract('libvirt over ssh, hosts among each other too', harness(overSsh, true))
 contract('libvirt over TCP', harness(overTcp, true))
 contract('libvirt over TLS, memory too', harness(overTls, true))
 
