@@ -385,7 +385,7 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
     await source.adjust(vm, { rate: undefined }, soon())
     await until(source, 'completed')
     await finish(sides, vm, clock, soon())
-    await retire(sides, vm, soon())
+    await retire(sides, vm, undefined, soon())
     assert.ok(await livesOn(lab, vm))
   })
 })
