@@ -6,8 +6,7 @@ import { mebibytes } from '../src/core/units.ts'
 import { contract, type ContractHarness } from '../src/hypervisor/contract.ts'
 import { LibvirtHost } from '../src/hypervisor/libvirt/libvirt-host.ts'
 import type { Reached } from '../src/hypervisor/libvirt/libvirt-target.ts'
-import { gatewayNamespace, hostAddress, hostNamespace, libvirtSocket, pkiFolder } from '../src/lab/lab-names.ts'
-import { localRemote } from '../src/remote/local.ts'
+import { gatewayNamespace, hostAddress, libvirtSocket, pkiFolder } from '../src/lab/lab-names.ts'
 import { sshUri } from '../src/lab/start-sshd.ts'
 import { clock, contractGuest, livesOn, smallSpec, testLab, testRoot, type TestLab, whyNoLab } from './lab-fixture.ts'
 import { openTunnel, type Tunnel } from './lab-tunnel.ts'
@@ -69,15 +68,6 @@ const overTls: Way = {
   }),
 }
 
-/** Of migrations and of daemons, as a router that lost its state does. */
-const breakConnections = async (): Promise<void> => {
-  for (const { host } of places) {
-    const argv = ['ip', 'netns', 'exec', hostNamespace(name, host), 'ss', '-K', '-t', 'state', 'established']
-    const { code, stderr } = await localRemote.run(argv, {}, AbortSignal.timeout(10_000))
-    if (code !== 0) throw new Error(stderr)
-  }
-}
-
 function harness({ uri, reached }: Way, brief: boolean): ContractHarness {
   return {
     skip,
@@ -85,6 +75,8 @@ function harness({ uri, reached }: Way, brief: boolean): ContractHarness {
     // The target's daemon chooses the port, when memory is about to flow.
     portless: true,
     selfCompleting: true,
+    // Whether libvirt can join a broken post-copy again is a matter of luck (libvirt-faults.lab.test.ts).
+    unbreakable: true,
     up: async () => {
       const here = await theLab()
       const open = async (place: Place): Promise<LibvirtHost> =>
@@ -106,7 +98,7 @@ function harness({ uri, reached }: Way, brief: boolean): ContractHarness {
         vm,
         withDisk,
         clock,
-        breakConnections,
+        breakConnections: undefined,
         takeFirstPort: undefined,
         guestLives: () => livesOn(here, vm),
         down: async () => {
@@ -119,7 +111,7 @@ function harness({ uri, reached }: Way, brief: boolean): ContractHarness {
 }
 
 contract('libvirt over a unix socket', harness(overUnix, false))
-contract('libvirt over ssh, hosts among each other too', harness(overSsh, false))
+contract('libvirt over ssh, hosts among each other too', harness(overSsh, true))
 contract('libvirt over TCP', harness(overTcp, true))
 contract('libvirt over TLS, memory too', harness(overTls, true))
 

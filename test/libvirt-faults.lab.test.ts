@@ -11,11 +11,11 @@ import { type HostId, hostId, type VmId, vmId } from '../src/core/ids.ts'
 import { type FailureCode, MigrationError } from '../src/core/migration/failure.ts'
 import { type Compression, plainStart, type StartOptions } from '../src/core/migration/start-options.ts'
 import { bytesPerSecond, fraction, mebibytes, ms } from '../src/core/units.ts'
-import { finish, retire, rollBack } from '../src/hypervisor/hand-over.ts'
+import { finish, retire, rollBack, runSplit } from '../src/hypervisor/hand-over.ts'
 import type { Hypervisor, Sample } from '../src/hypervisor/hypervisor.ts'
 import { LibvirtHost, type LibvirtHostOptions } from '../src/hypervisor/libvirt/libvirt-host.ts'
 import { newAuthority } from '../src/lab/certificates.ts'
-import { hostAddress, libvirtFolder, libvirtSocket, pkiFolder, sshFolder } from '../src/lab/lab-names.ts'
+import { hostAddress, hostNamespace, libvirtFolder, libvirtSocket, pkiFolder, sshFolder } from '../src/lab/lab-names.ts'
 import { writePkiFolder } from '../src/lab/lab-pki.ts'
 import { endProcesses, startTimeOf } from '../src/lab/processes.ts'
 import { connectTo, startDaemon, waitForDaemon } from '../src/lab/start-daemons.ts'
@@ -274,8 +274,8 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
   /** There and back again, so that the next begins where this one did. */
   describe('what is chosen at the start', () => {
     const chosen = {
-      'several connections': { channels: 3 },
-      'auto-converge with its first and further steps': {
+      'several connections, and auto-converge with its first and further steps': {
+        channels: 3,
         autoConverge: true,
         throttle: { initial: fraction(0.4), step: fraction(0.2) },
       },
@@ -290,16 +290,7 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
         await finish(sides, vm, clock, soon())
         await retire(sides, vm, undefined, soon())
         ;[source, target] = [target, source]
-        assert.ok(await livesOn(lab, vm))
       })
-    after(async () => {
-      if (source === a1) return
-      const sides = { source: open(source), target: open(target) }
-      await begin(sides.source, sides.target, plainStart, 'unlimited')
-      await until(sides.source, 'completed')
-      await finish(sides, vm, clock, soon())
-      await retire(sides, vm, undefined, soon())
-    })
   })
 
   /** As `kill -9` and a service manager do. */
@@ -338,7 +329,7 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
       '--policy',
       'sequential',
       '--bandwidth',
-      '32Mbit/s',
+      '64Mbit/s',
     ]
     const run = startLifeboat(args)
     await run.saw(/memory flows/)
@@ -353,11 +344,48 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
     const [moved, ended] = [vm, other].map(id => vms.find(each => each.vm === id))
     assert.equal(moved?.outcome, 'safe', stderr)
     assert.equal(moved?.target, b1)
-    assert.equal(ended?.outcome, 'left')
-    assert.match(JSON.stringify(ended), /not-there/)
-    assert.match(JSON.stringify(ended), /a-1 has no domain of that name any more/)
+    // Ended before its turn it is not found; while its target was made ready, it is gone when both are asked.
+    assert.equal(ended?.outcome, 'lost')
+    assert.match(
+      JSON.stringify(ended),
+      /not-there: a-1 has no domain of that name any more|gone and the target does not have it/,
+    )
     assert.ok(await livesOn(lab, vm))
     const life = lab.life.report(Number.POSITIVE_INFINITY).find(guest => guest.vm === vm)
     assert.deepEqual([life?.verdict, life?.repeated, life?.missing, life?.host], ['alive', 0, 0, b1])
+  })
+
+  /**
+   * QEMU 7.2 as a target may wait for a page of the broken link in the very thread that answers libvirt, which has no way around it: such
+   * a guest can be joined by nobody, and both sides go on saying so.
+   */
+  test('post-copy whose connections broke is joined again, or both sides say that it is broken', async () => {
+    // Where the evacuation took it to.
+    const sides = { source: open(b1), target: open(a1) }
+    const { source, target } = sides
+    await begin(source, target, { ...plainStart, postCopy: true })
+    await until(source, 'active')
+    await source.startPostCopy(vm, soon())
+    await until(source, 'post-copy')
+    await runSplit(sides, vm, soon())
+    await clock.sleep(ms(1_500), soon())
+    for (const host of [a1, b1])
+      execFileSync('ip', ['netns', 'exec', hostNamespace(name, host), 'ss', '-K', '-t', 'state', 'established'])
+    await until(source, 'post-copy-broken')
+    const joined = await source.rejoin(vm, await target.reopen(vm, soon()), AbortSignal.timeout(15_000)).then(
+      () => true,
+      () => false,
+    )
+    if (!joined) {
+      const [there, here] = [await source.presence(vm, soon()), await target.presence(vm, soon())]
+      assert.deepEqual(there, { state: 'split', broken: true })
+      assert.ok(here.state === 'unreachable' || (here.state === 'split' && here.broken))
+      return
+    }
+    await source.adjust(vm, { rate: undefined }, soon())
+    await until(source, 'completed')
+    await finish(sides, vm, clock, soon())
+    await retire(sides, vm, undefined, soon())
+    assert.ok(await livesOn(lab, vm))
   })
 })

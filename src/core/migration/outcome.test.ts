@@ -69,7 +69,7 @@ test('a VM that is safe with its copy at home ended needs no reason; one whose c
   assert.equal(reasonOf(lingers), 'safe, but its stopped copy at a-1 has not been ended: no route to host')
 })
 
-test('a VM is lost only when it died; any other failure left it at home', () => {
+test('a VM is lost when it died, or nobody asked can find it; any other failure left it at home', () => {
   for (const each of failures) {
     const m: Migration = {
       phase: 'given-up',
@@ -79,7 +79,7 @@ test('a VM is lost only when it died; any other failure left it at home', () => 
       failure: each,
       wasted: 0,
     }
-    assert.equal(outcomeOf(m), each.code === 'vm-died' ? 'lost' : 'left', each.code)
+    assert.equal(outcomeOf(m), ['vm-died', 'not-there'].includes(each.code) ? 'lost' : 'left', each.code)
     assert.equal(reasonOf(m), showFailure(each))
     assert.equal(failureOf(m), each)
   }

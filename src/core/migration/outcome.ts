@@ -12,7 +12,8 @@ export const outcomeOf = (m: Migration): Outcome => {
     case 'uncertain':
       return 'uncertain'
     case 'given-up':
-      return m.failure.code === 'vm-died' ? 'lost' : 'left'
+      // Whoever ended, renamed or moved it knows where it is; those who were asked do not, and nobody is to think it stayed.
+      return m.failure.code === 'vm-died' || m.failure.code === 'not-there' ? 'lost' : 'left'
     case 'queued':
     case 'preparing':
     case 'pre-copy':
