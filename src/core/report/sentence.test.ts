@@ -185,14 +185,14 @@ test('a hypervisor’s or ssh’s error of several lines is still told in one', 
   }
 })
 
-test('in any evacuation every fact but a tick, and every decision, is one line with the VM’s name', () => {
+test('in any evacuation every fact but a tick and what the network shows, and every decision, is one line with the VM’s name', () => {
   fc.assert(
     fc.property(arbStory, ({ facts: told }) => {
       let state: Parameters<typeof step>[0]
       for (const [at, event] of told) {
         const decision = step(state, event, instant(at))
         const fact = sentenceOf(event)
-        assert.equal(fact === undefined, event.kind === 'tick')
+        assert.equal(fact === undefined, event.kind === 'tick' || event.kind === 'network')
         if (fact !== undefined) {
           assert.doesNotMatch(fact, broken)
           assert.doesNotMatch(fact, /\n/)
