@@ -8,7 +8,10 @@ import { table } from '../src/cli/render/table.ts'
 import { aimd } from './aimd.ts'
 import { controller } from './controller.ts'
 import { fidelity } from './fidelity.ts'
+import { lab } from './lab.ts'
 import { libvirt } from './libvirt.ts'
+import { monitor } from './monitor.ts'
+import { libvirtDisks } from './libvirt-disks.ts'
 import { overhead } from './overhead.ts'
 import { policies } from './policies.ts'
 import { qmp } from './qmp.ts'
@@ -18,10 +21,13 @@ import type { Bench } from './result.ts'
 const benches: Readonly<Record<string, Bench>> = {
   qmp,
   libvirt,
+  'libvirt-disks': libvirtDisks,
   controller,
+  monitor,
   overhead,
   simulator,
   fidelity,
+  lab,
   aimd,
   policies,
 }

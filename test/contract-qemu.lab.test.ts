@@ -23,20 +23,25 @@ const breakConnections = async (): Promise<void> => {
 contract('qemu', {
   skip: whyNoLab(),
   up: async () => {
-    const spec = smallSpec(name, 1)
+    const spec = smallSpec(name, 2)
     // QEMU measures the dirty rate of no guest under 128 MiB.
-    const guests = spec.guests.map(guest => ({
-      ...guest,
+    const [plain, withDisk] = spec.guests
+    if (plain === undefined || withDisk === undefined) throw new Error('two guests were asked for')
+    const own = { size: mebibytes(8), shared: false }
+    const measured = {
+      ...plain,
       memory: mebibytes(144),
       fill: mebibytes(24),
       dirty: { hot: mebibytes(8), period: ms(1000), cold: bytesPerSecond(0) },
-    }))
+    }
+    const guests = [measured, { ...withDisk, disks: [own] }]
     const lab = await testLab({ ...spec, guests })
     const vm = vmId('vm-1')
     return {
       home: lab.hosts.get(hostId('a-1')),
       away: lab.hosts.get(hostId('b-1')),
       vm,
+      withDisk: vmId('vm-2'),
       clock,
       breakConnections,
       takeFirstPort: async () => {

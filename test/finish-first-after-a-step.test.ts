@@ -1,5 +1,6 @@
 /** finish-first after a path changed: what it thinks is there, what it uses of it and how soon, and what the neighbours keep. */
 import assert from 'node:assert/strict'
+import { unlearned } from '../src/core/forecast/dirty-model.ts'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Evacuation } from '../src/core/control/evacuation.ts'
@@ -35,6 +36,8 @@ function thought({ policy, started, vms }: Evacuation): number {
     progress: undefined,
     tuning: { rate: undefined, downtimeLimit: ms(vm.policy.maxDowntime / 2) },
     streams: 1,
+    learner: unlearned(undefined, now),
+    said: [],
     mode: 'pre-copy',
     finishing: false,
   }

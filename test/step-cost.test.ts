@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Evacuation } from '../src/core/control/evacuation.ts'
 import { MigrationTable } from '../src/core/control/migration-table.ts'
+import { unlearned } from '../src/core/forecast/dirty-model.ts'
 import { step } from '../src/core/control/step.ts'
 import { hostId } from '../src/core/ids.ts'
 import { instant } from '../src/core/instant.ts'
@@ -53,6 +54,8 @@ function inFlight(ways: Ways, hosts: number): Evacuation {
       progress: aProgress({ sent: bytes(1) }),
       tuning: { rate: undefined, downtimeLimit: ms(150) },
       streams: 1,
+      learner: unlearned(undefined, instant(0)),
+      said: [],
       mode: 'pre-copy',
       cancelling: undefined,
       switching: false,

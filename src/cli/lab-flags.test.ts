@@ -70,8 +70,8 @@ test('what is given is what the lab has', () => {
   assert.equal(spec.hosts[0]?.memory, mebibytes(1024))
   for (const { capacity, rtt, loss } of spec.links)
     assert.deepEqual([capacity, rtt, loss], [megabitsPerSecond(50), ms(10), fraction(0.001)])
-  for (const { host, memory, fill, dirty, disk, policy } of spec.guests) {
-    assert.deepEqual([host, memory, fill, dirty, disk], ['a-1', mebibytes(128), mebibytes(10), undefined, undefined])
+  for (const { host, memory, fill, dirty, disks, policy } of spec.guests) {
+    assert.deepEqual([host, memory, fill, dirty, disks], ['a-1', mebibytes(128), mebibytes(10), undefined, []])
     assert.deepEqual(policy.allow, ['post-copy'])
   }
 })
@@ -91,11 +91,12 @@ test('the first guests are the hot ones, and their fill leaves room for the hot 
 })
 
 test('a disk is on shared storage only where that was said', () => {
-  assert.deepEqual(specFrom('--vms', '1', '--disk', '64MiB').guests[0]?.disk, { size: mebibytes(64), shared: false })
-  assert.deepEqual(specFrom('--vms', '1', '--shared-disk', '64MiB').guests[0]?.disk, {
-    size: mebibytes(64),
-    shared: true,
-  })
+  const disksOf = (...flags: string[]) => specFrom('--vms', '1', ...flags).guests[0]?.disks
+  const local = { size: mebibytes(64), shared: false, write: undefined }
+  assert.deepEqual(disksOf('--disk', '64MiB'), [local])
+  assert.deepEqual(disksOf('--shared-disk', '64MiB'), [{ size: mebibytes(64), shared: true }])
+  assert.equal(disksOf('--disk', '64MiB', '--shared-disk', '64MiB')?.length, 2)
+  assert.deepEqual(disksOf('--disk', '64MiB', '--disk-write', '256KiB/s'), [{ ...local, write: 256 * 1024 }])
 })
 
 test('a lab without guests is a lab', () => {
@@ -195,4 +196,15 @@ vms:
     () => specFromFolder('demo', folder),
     (error: unknown) => error instanceof ConfigError && error.message.startsWith(`${file}:3:`),
   )
+})
+
+test('ways to libvirt hosts are asked for one by one, and none is the default', () => {
+  const ways = (...args: string[]) => {
+    const { driver, ssh, tls } = specFrom(...args)
+    return [driver, ssh, tls]
+  }
+  assert.deepEqual(ways(), ['qemu', false, false])
+  assert.deepEqual(ways('--driver', 'libvirt'), ['libvirt', false, false])
+  assert.deepEqual(ways('--driver', 'libvirt', '--ssh'), ['libvirt', true, false])
+  assert.deepEqual(ways('--driver=libvirt', '--ssh', '--tls'), ['libvirt', true, true])
 })

@@ -37,7 +37,11 @@ export interface LabFlags {
   readonly loss: Fraction
   readonly disk?: Bytes
   readonly sharedDisk?: Bytes
+  readonly diskWrite?: BytesPerSecond
+  readonly checkDisks?: Milliseconds
   readonly driver: LabDriver
+  readonly ssh?: boolean
+  readonly tls?: boolean
   readonly allow?: readonly string[]
 }
 
@@ -63,12 +67,29 @@ export function addLabFlags(command: Program, name: string): Program {
     .addOption(quantityOption('--rtt <time>', 'time', 'round trip between each two sites', '40ms'))
     .addOption(quantityOption('--loss <percent>', 'percent', 'packets lost between each two sites', '0%'))
     .addOption(
-      quantityOption('--disk <size>', 'size', 'a local disk for each guest (not copied yet: such a guest stays)'),
+      quantityOption(
+        '--disk <size>',
+        'size',
+        'a disk for each guest on its host’s own storage, filled with random bytes',
+      ),
+    )
+    .addOption(quantityOption('--disk-write <rate>', 'rate', 'what each guest writes to its --disk, and reads back'))
+    .addOption(
+      quantityOption('--check-disks <time>', 'time', 'how often a guest reads its disks whole (default: once)'),
     )
     .addOption(quantityOption('--shared-disk <size>', 'size', 'a disk for each guest on storage that all hosts share'))
     .addOption(new Option('--allow <mode...>', 'what guests allow beyond pre-copy').choices(['post-copy'] as const))
     .addOption(new Option('--driver <driver>', 'what runs the guests').choices(labDrivers).default('qemu'))
+    .option('--ssh', 'libvirt: reach each host, and let hosts reach each other, by an sshd of its own')
+    .option('--tls', 'libvirt: hosts reach each other by TLS, and memory is encrypted')
 }
+
+/** What is said of how hosts are reached. */
+export const waysFromFlags = ({ driver, ssh, tls }: LabFlags): Pick<LabSpec, 'driver' | 'ssh' | 'tls'> => ({
+  driver,
+  ssh: ssh === true,
+  tls: tls === true,
+})
 
 /** Site names are letters; hosts `a-1`, guests `vm-1`. @throws CliError */
 export function specFromFlags(flags: LabFlags): LabSpec {
@@ -84,7 +105,7 @@ export function specFromFlags(flags: LabFlags): LabSpec {
   const links = sites.flatMap((a, s) => sites.slice(s + 1).map(b => ({ between: [a.id, b.id] as const, ...link })))
   const home = hosts.slice(0, flags.hosts)
   const guests = Array.from({ length: flags.vms }, (_, v) => guestFrom(flags, v, home))
-  return { name: flags.name, driver: flags.driver, sites, hosts, links: completeLinks(sites, links), guests }
+  return { name: flags.name, ...waysFromFlags(flags), sites, hosts, links: completeLinks(sites, links), guests }
 }
 
 function guestFrom(flags: LabFlags, v: number, home: readonly LabHost[]): LabGuest {
@@ -92,14 +113,18 @@ function guestFrom(flags: LabFlags, v: number, home: readonly LabHost[]): LabGue
   const dirty = v < flags.hotVms ? { hot, period, cold } : undefined
   const host = home[v % home.length]
   if (host === undefined) throw usageError('guests need a host')
-  const disk = flags.disk ?? flags.sharedDisk
+  const disks = [
+    ...(flags.disk === undefined ? [] : [{ size: flags.disk, shared: false, write: flags.diskWrite }]),
+    ...(flags.sharedDisk === undefined ? [] : [{ size: flags.sharedDisk, shared: true }]),
+  ]
   return {
     vm: vmId(`vm-${v + 1}`),
     host: host.id,
     memory,
     fill: flags.fill ?? fillFor(memory, dirty?.hot ?? bytes(0)),
     dirty,
-    disk: disk === undefined ? undefined : { size: disk, shared: flags.disk === undefined },
+    disks,
+    checkDisks: flags.checkDisks,
     value: 1,
     group: undefined,
     policy: { ...defaultVmPolicy, allow: (flags.allow ?? []).map(() => 'post-copy' as const) },

@@ -6,12 +6,15 @@
 import { assertNever } from '../core/assert-never.ts'
 import type { Command, Route } from '../core/control/command.ts'
 import type { Observed } from '../core/control/observed.ts'
+import type { HostId, VmId } from '../core/ids.ts'
+import { MigrationError } from '../core/migration/failure.ts'
 import { bytes, type Milliseconds } from '../core/units.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from '../hypervisor/hand-over.ts'
-import type { Landing } from '../hypervisor/hypervisor.ts'
+import type { Definition, Landing } from '../hypervisor/hypervisor.ts'
 import { poll, withDeadline } from '../time/with-deadline.ts'
 import { describeError, knownFailure } from './classify-error.ts'
 import { followMigration } from './follow-migration.ts'
+import { KeptDefinitions } from './kept-definitions.ts'
 import {
   answersWithin,
   finishesWithin,
@@ -32,11 +35,13 @@ export class Executor {
   /** Where prepared targets listen, until memory flows to them. */
   readonly #landings = new Map<string, Landing>()
   readonly #followed = new Set<string>()
-  /** Attempts whose source is being told to send. What is said of them meanwhile waits: a cap or a call told before it is lost. */
-  readonly #starting = new Map<string, Promise<void>>()
+  readonly #kept: KeptDefinitions
+  /** Attempts whose migration is being started. */
+  readonly #starting = new Map<string, Promise<unknown>>()
 
   constructor(world: World, post: (event: Observed) => void, signal: AbortSignal) {
     this.#world = world
+    this.#kept = new KeptDefinitions(world.journal)
     this.#post = post
     this.#signal = signal
   }
@@ -100,14 +105,14 @@ export class Executor {
       case 'migrate':
         return this.#migrate(command)
       case 'adjust':
-        return this.#onceSending(command, signal => {
+        return this.#onceStarted(command, signal => {
           const { rate, downtimeLimit } = command.tuning
           return this.#sides(command).source.adjust(command.vm, { rate, downtimeLimit }, signal)
         })
       case 'start-post-copy':
-        return this.#onceSending(command, signal => this.#sides(command).source.startPostCopy(command.vm, signal))
+        return this.#onceStarted(command, signal => this.#sides(command).source.startPostCopy(command.vm, signal))
       case 'cancel':
-        return this.#onceSending(command, signal => this.#sides(command).source.cancel(command.vm, signal))
+        return this.#onceStarted(command, signal => this.#sides(command).source.cancel(command.vm, signal))
       case 'run-split':
         return this.#within(answersWithin, command, signal => runSplit(this.#sides(command), command.vm, signal))
       case 'recover':
@@ -140,7 +145,20 @@ export class Executor {
 
   async #prepare(command: Of<'prepare'>, signal: AbortSignal): Promise<void> {
     const { source, target } = this.#sides(command)
+    const presence = await source.presence(command.vm, signal)
+    if (presence.state === 'absent') throw vmGone(command.vm, source.host, presence.detail)
     const definition = await source.definition(command.vm, signal)
+    if (this.#kept.keep(definition)) {
+      const { driver, text } = definition
+      this.#post({
+        kind: 'definition-kept',
+        vm: command.vm,
+        attempt: command.attempt,
+        source: command.source,
+        driver,
+        text,
+      })
+    }
     this.#landings.set(keyOf(command), await target.prepare(definition, command.options, signal))
     this.#post({ kind: 'target-ready', vm: command.vm, attempt: command.attempt })
   }
@@ -149,21 +167,31 @@ export class Executor {
     const landing = this.#landings.get(keyOf(command))
     this.#landings.delete(keyOf(command))
     if (landing === undefined) throw new Error('the prepared target was forgotten')
-    const told = this.#within(answersWithin, command, async signal => {
+    const key = keyOf(command)
+    const started = this.#within(answersWithin, command, async signal => {
       await this.#sides(command).source.migrate(command.vm, landing, command.tuning, command.options, signal)
       this.#post({ kind: 'memory-flowing', vm: command.vm, attempt: command.attempt })
     })
-    // Whoever waits for it is told nothing of how it ended: that is this command's own to say.
-    const ended = told.then(nothing, nothing).finally(() => this.#starting.delete(keyOf(command)))
-    this.#starting.set(keyOf(command), ended)
-    await told
+    // Whoever waits for it does not care how it ends; that is told below.
+    this.#starting.set(
+      key,
+      started.catch(() => undefined),
+    )
+    try {
+      await started
+    } finally {
+      this.#starting.delete(key)
+    }
     await this.#follow(command)
   }
 
-  /** Waits for the order to send at most as long as that has (answersWithin). */
-  async #onceSending(command: Command, op: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  /**
+   * What is said to a running migration before it runs is lost: libvirt's start sets rate and downtime anew, and there is no job to
+   * abort yet. So it waits for the start, which has a deadline of its own.
+   */
+  async #onceStarted(command: Command, act: (signal: AbortSignal) => Promise<void>): Promise<void> {
     await this.#starting.get(keyOf(command))
-    await this.#within(answersWithin, command, op)
+    await this.#within(answersWithin, command, act)
   }
 
   /** At most one follower an attempt. */
@@ -244,8 +272,25 @@ export class Executor {
   }
 
   async #retire(command: Of<'retire'>, signal: AbortSignal): Promise<void> {
-    await retire(this.#sides(command), command.vm, signal)
+    const kept = this.#kept.of(command.vm)
+    if (kept !== undefined) await this.#adopt(command, kept, signal)
+    await retire(this.#sides(command), command.vm, kept, signal)
+    this.#kept.forget(command.vm)
     this.#post({ kind: 'source-ended', vm: command.vm, attempt: command.attempt })
+  }
+
+  /** Of the same step as `retire`, so that it is done by whichever controller ends the source. The VM runs, with it or without. */
+  async #adopt(command: Of<'retire'>, kept: Definition, signal: AbortSignal): Promise<void> {
+    const { target } = this.#sides(command)
+    try {
+      await withDeadline(this.#world.clock, answersWithin, `adopt ${command.vm}`, signal, inner =>
+        Promise.resolve(target.adopt?.(kept, inner)),
+      )
+    } catch (error) {
+      signal.throwIfAborted()
+      const why = describeError(error)
+      this.#post({ kind: 'command-failed', vm: command.vm, attempt: command.attempt, command: 'adopt', why })
+    }
   }
 
   async #rollBack(command: Of<'roll-back'>, signal: AbortSignal): Promise<void> {
@@ -254,5 +299,10 @@ export class Executor {
   }
 }
 
-const nothing = (): void => undefined
+/** It waited for its turn, and somebody ended, renamed or moved it meanwhile. */
+function vmGone(vm: VmId, host: HostId, seen: string): MigrationError {
+  const detail = `it does not run at ${host} any more (${seen}): somebody ended, renamed or moved it; lifeboat inventory shows what is there`
+  return new MigrationError(vm, { code: 'not-there', detail })
+}
+
 const keyOf = ({ vm, attempt }: Route): string => `${vm} ${attempt}`

@@ -5,6 +5,7 @@
 import type { Route } from '../core/control/command.ts'
 import type { Observed } from '../core/control/observed.ts'
 import type { Instant } from '../core/instant.ts'
+import type { MigrationFailure } from '../core/migration/failure.ts'
 import type { Progress } from '../core/migration/progress.ts'
 import { bytesPerSecond } from '../core/units.ts'
 import type { Hypervisor, MigrationStatus, Sample } from '../hypervisor/hypervisor.ts'
@@ -64,7 +65,7 @@ type Told =
   | { readonly kind: 'post-copy-broke' | 'attempt-unclear'; readonly why: string }
   | {
       readonly kind: 'migration-broke'
-      readonly failure: { readonly code: 'path-lost' | 'cancelled'; readonly detail: string }
+      readonly failure: MigrationFailure
     }
 
 function eventsOf(sample: Sample, changed: boolean, progress: Progress): readonly Told[] {
@@ -86,7 +87,7 @@ function eventsOf(sample: Sample, changed: boolean, progress: Progress): readonl
     case 'failed':
       return once({
         kind: 'migration-broke',
-        failure: { code: 'path-lost', detail: sample.error ?? 'the hypervisor gave no reason' },
+        failure: sample.failure ?? { code: 'path-lost', detail: sample.error ?? 'the hypervisor gave no reason' },
       })
     case 'cancelled':
       return once({ kind: 'migration-broke', failure: { code: 'cancelled', detail: 'called off at the hypervisor' } })
@@ -141,11 +142,12 @@ class Meter {
       this.#rate = this.#rate === 0 ? rate : this.#rate * 0.5 + rate * 0.5
       this.#last = { at: now, sent: sample.sent }
     }
-    const { sent, remaining, total, zero, round, dirtyRate, throttle, expectedDowntime } = sample
+    const { sent, remaining, total, disk, zero, round, dirtyRate, throttle, expectedDowntime } = sample
     return {
       sent,
       remaining,
       total,
+      ...(disk === undefined ? {} : { disk }),
       zero,
       round,
       rate: bytesPerSecond(this.#rate),

@@ -7,6 +7,7 @@ export const noSample: Sample = {
   sent: bytes(0),
   remaining: bytes(0),
   total: bytes(0),
+  disk: undefined,
   zero: bytes(0),
   round: 0,
   dirtyRate: undefined,

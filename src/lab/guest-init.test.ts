@@ -33,11 +33,12 @@ test('what the guest prints is what the reader looks for', () => {
 
 test('the guest says when it is ready, and every error begins as its reader expects', () => {
   assert.match(guestInit, /^echo "LB ready \$fill MiB"$/m)
-  for (const [said] of guestInit.matchAll(/echo "LB [a-z]+/g)) assert.match(said, /^echo "LB (tick|ready|error|disk)$/)
+  for (const [said] of guestInit.matchAll(/echo "LB [a-z]+/g))
+    assert.match(said, /^echo "LB (tick|ready|error|disk|written)$/)
 })
 
 test('every word of the kernel command line that the guest reads has a value when it is not given', () => {
-  for (const name of ['fill', 'hot', 'period', 'cold', 'disk'])
+  for (const name of ['fill', 'hot', 'period', 'cold', 'disks', 'check'])
     assert.match(guestInit, new RegExp(String.raw`"\$\{${name}:=\d+\}"`), name)
 })
 

@@ -31,6 +31,8 @@ const rawBytes = z.number().transform(bytes)
 const specSchema = z.object({
   name: z.string(),
   driver: z.enum(labDrivers).default('qemu'),
+  ssh: z.boolean().default(false),
+  tls: z.boolean().default(false),
   sites: z.array(z.object({ id: siteNameSchema, safe: z.boolean() })),
   hosts: z.array(z.object({ id: hostNameSchema, site: siteNameSchema, memory: rawBytes })),
   links: z.array(
@@ -48,10 +50,19 @@ const specSchema = z.object({
       memory: rawBytes,
       fill: rawBytes,
       dirty: dirtySchema.optional().transform(value => value),
-      disk: z
-        .object({ size: rawBytes, shared: z.boolean() })
-        .optional()
-        .transform(value => value),
+      disks: z
+        .array(
+          z.object({
+            size: rawBytes,
+            shared: z.boolean(),
+            format: z.enum(['raw', 'qcow2']).optional(),
+            overBase: z.boolean().optional(),
+            write: z.number().transform(bytesPerSecond).optional(),
+          }),
+        )
+        .default([]),
+      checkDisks: z.number().transform(ms).optional(),
+      cd: z.boolean().optional(),
       value: z.number(),
       group: z
         .string()

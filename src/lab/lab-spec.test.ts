@@ -172,7 +172,7 @@ test('a scenario’s inventory becomes a lab with the same names, links and poli
       memory: mebibytes(1024),
       fill: 0,
       dirty: undefined,
-      disk: { size: mebibytes(64), shared: true },
+      disks: [{ size: mebibytes(64), shared: true }],
       value: 20,
       group: 'shop',
       policy,
@@ -222,4 +222,10 @@ test('a guest made from an inventory has in use what the inventory says, as far 
     }),
     runs(300),
   )
+})
+
+test('ssh and tls are refused where no libvirtd is', () => {
+  assert.deepEqual(complaints(specOf({ driver: 'libvirt', ssh: true, tls: true })), [])
+  for (const way of [{ ssh: true }, { tls: true, driver: 'qemu' as const }])
+    assert.match(complaints(specOf(way)).join('; '), /--driver libvirt/)
 })

@@ -1,7 +1,7 @@
 /** What a lab consists of, and what is assumed where nothing is said. */
 import type { HostId, SiteId, VmId } from '../core/ids.ts'
 import type { Snapshot } from '../core/inventory/snapshot.ts'
-import { defaultVmPolicy, type DirtyModel, type VmPolicy } from '../core/inventory/vm.ts'
+import { defaultVmPolicy, type DirtyModel, type Disk, type VmPolicy } from '../core/inventory/vm.ts'
 import {
   type Bytes,
   bytes,
@@ -33,6 +33,18 @@ export interface LabLink {
   readonly rtt: Milliseconds
   readonly loss: Fraction
 }
+/** A virtio disk: the guest fills it with random bytes, remembers their hash, and says again and again what it reads now. */
+export interface LabDisk {
+  readonly size: Bytes
+  /** On storage that all hosts share. */
+  readonly shared: boolean
+  /** @default raw */
+  readonly format?: 'raw' | 'qcow2' | undefined
+  /** An overlay over a base image that every host has; its format is qcow2. */
+  readonly overBase?: boolean | undefined
+  /** What the guest writes to its last quarter while it runs, and reads back. @default nothing */
+  readonly write?: BytesPerSecond | undefined
+}
 export interface LabGuest {
   readonly vm: VmId
   readonly host: HostId
@@ -40,7 +52,11 @@ export interface LabGuest {
   /** Filled with random bytes. */
   readonly fill: Bytes
   readonly dirty: DirtyModel | undefined
-  readonly disk: { readonly size: Bytes; readonly shared: boolean } | undefined
+  readonly disks: readonly LabDisk[]
+  /** Between two readings of all its disks. @default once, at the start */
+  readonly checkDisks?: Milliseconds | undefined
+  /** A CD in a drive, of which every host has a copy. */
+  readonly cd?: boolean | undefined
   readonly value: number
   readonly group: string | undefined
   readonly policy: VmPolicy
@@ -53,6 +69,10 @@ export interface LabSpec {
   readonly name: string
   /** @default qemu */
   readonly driver?: LabDriver
+  /** Each host has an sshd, by which its libvirtd is reached: from here, and from the other hosts. @default false */
+  readonly ssh?: boolean
+  /** Daemons reach each other by TLS, and memory is encrypted on its way. @default false */
+  readonly tls?: boolean
   readonly sites: readonly LabSite[]
   readonly hosts: readonly LabHost[]
   readonly links: readonly LabLink[]
@@ -93,6 +113,8 @@ export function insistOnSpec(spec: LabSpec): void {
   const wrong: string[] = []
   if (!/^[a-z0-9][a-z0-9-]{0,15}$/.test(spec.name))
     wrong.push(`"${spec.name}": a lab's name has 1 to 16 small letters, digits and -`)
+  if (spec.driver !== 'libvirt' && (spec.ssh === true || spec.tls === true))
+    wrong.push('ssh and tls are ways to a libvirtd, and its hosts have none: choose --driver libvirt')
   if (spec.sites.length > 200) wrong.push(`${spec.sites.length} sites: at most 200`)
   for (const site of spec.sites) {
     const hosts = spec.hosts.filter(host => host.site === site.id).length
@@ -110,10 +132,37 @@ export function insistOnSpec(spec: LabSpec): void {
       )
     } else if (hot > 0 && fill <= hot)
       wrong.push(`${vm}: the fill (${showBytes(fill)}) must be larger than the hot set (${showBytes(hot)})`)
+    wrong.push(...guest.disks.flatMap((disk, n) => mistakesOfDisk(disk).map(why => `${vm}: disk ${n + 1}: ${why}`)))
+    if (guest.disks.length > 8) wrong.push(`${vm}: ${guest.disks.length} disks: at most 8`)
   }
   if (wrong.length === 0) return
   const more = wrong.length > mistakesShown ? [`… and ${wrong.length - mistakesShown} more of the kind`] : []
   throw new LabError(`this lab cannot be made:\n  ${[...wrong.slice(0, mistakesShown), ...more].join('\n  ')}`)
+}
+
+/** The least of which a quarter can be written in whole blocks. */
+const leastDisk = mebibytes(4)
+
+function mistakesOfDisk({ size, shared, format, overBase }: LabDisk): readonly string[] {
+  return [
+    ...(size < leastDisk || size % 1_048_576 !== 0
+      ? [`a size of ${showBytes(size)}: expected whole MiB, ${showBytes(leastDisk)} at least`]
+      : []),
+    ...(overBase === true && format !== 'qcow2' ? ['an overlay has the format qcow2'] : []),
+    ...(shared && format === 'qcow2' ? ['a shared disk is raw'] : []),
+  ]
+}
+
+/** Filled whole, so that more would take a guest minutes. */
+const mostActedOut = mebibytes(256)
+
+function actedOut({ size, shared, write }: Disk): LabDisk {
+  const whole = Math.floor(size / 1_048_576) * 1_048_576
+  return {
+    size: bytes(Math.min(mostActedOut, Math.max(leastDisk, whole))),
+    shared,
+    ...(write > 0 ? { write } : {}),
+  }
 }
 
 /** A scenario's inventory as a lab: same names; what a lab cannot act out is left to the simulator. */
@@ -142,14 +191,13 @@ export function specFromSnapshot(name: string, snapshot: Snapshot): LabSpec {
     guests: snapshot.vms.map(vm => {
       const dirty = vm.dirty
       const room = fillFor(vm.memory, dirty?.hot ?? bytes(0))
-      const disk = vm.disks[0]
       return {
         vm: vm.id,
         host: vm.host,
         memory: vm.memory,
         fill: bytes(Math.max(0, Math.min(room, vm.used - guestBaseline - (dirty?.hot ?? 0)))),
         dirty,
-        disk: disk === undefined ? undefined : { size: disk.size, shared: disk.shared },
+        disks: vm.disks.map(actedOut),
         value: vm.value,
         group: vm.group,
         policy: vm.policy,
@@ -164,7 +212,7 @@ export const plainGuest = (vm: VmId, host: HostId, memory: Bytes): LabGuest => (
   memory,
   fill: fillFor(memory, bytes(0)),
   dirty: undefined,
-  disk: undefined,
+  disks: [],
   value: 1,
   group: undefined,
   policy: defaultVmPolicy,

@@ -23,6 +23,8 @@ test('a guest that has ticked once a second is alive', () => {
     longestGap: { length: 0, afterTick: 1, at: 1_000 },
     missing: 0,
     repeated: 0,
+    disks: new Map(),
+    errors: [],
   })
 })
 
@@ -75,6 +77,8 @@ test('a guest without a tick for 15 s is dead, one without any tick at all is to
     longestGap: undefined,
     missing: 0,
     repeated: 0,
+    disks: new Map(),
+    errors: [],
   })
 })
 
@@ -198,4 +202,36 @@ test('the first whole tick of a text is found, whatever stands before it', () =>
   assert.equal(firstTick('34.5\r\nLB tiLB tick 12 3.0\r\n'), 12)
   assert.equal(firstTick('LB ready 1 MiB\r\n'), undefined)
   assert.equal(firstTick(''), undefined)
+})
+
+const sum = (digit: string): string => digit.repeat(64)
+
+test('a disk that is read as the same each time is counted; one that is not, is damage', () => {
+  const judge = new LifeJudge()
+  judge.read(`LB disk vda ${sum('a')}\nLB disk vdb ${sum('b')}\n`, 0)
+  judge.read(`LB tick 1 1.00\nLB disk vda ${sum('a')}\r\nLB written vda 7\n`, 1_000)
+  const { verdict, disks, errors } = judge.report(1_000, 0)
+  assert.equal(verdict, 'alive')
+  assert.deepEqual(
+    [...disks],
+    [
+      ['vda', { sha256: sum('a'), readings: 2, written: 7 }],
+      ['vdb', { sha256: sum('b'), readings: 1, written: 0 }],
+    ],
+  )
+  assert.deepEqual(errors, [])
+  judge.read(`LB disk vdb ${sum('c')}\n`, 2_000)
+  const after = judge.report(2_000, 0)
+  assert.equal(after.verdict, 'damaged')
+  assert.deepEqual(after.errors, ['vdb was read as bbbbbbbbbbbb before, and as cccccccccccc now'])
+  assert.equal(after.disks.get('vdb')?.readings, 1)
+})
+
+test('what the guest itself reports as an error is damage; of many, a few are kept', () => {
+  const judge = new LifeJudge()
+  judge.read('LB tick 1 1.00\n' + 'LB error vda block 3 is not what was written\n'.repeat(50), 0)
+  const { verdict, errors } = judge.report(0, 0)
+  assert.equal(verdict, 'damaged')
+  assert.equal(errors.length, 5)
+  assert.equal(errors[0], 'vda block 3 is not what was written')
 })

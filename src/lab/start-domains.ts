@@ -1,6 +1,8 @@
 /** Guests of a lab as libvirt domains: the same kernel, command line and console as those that QEMU runs by itself (start-guests.ts). */
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, normalize } from 'node:path'
+import { wordsBeyondDefault } from '../core/inventory/policy-words.ts'
+import { policyMetadata } from '../hypervisor/libvirt/domain-policy.ts'
 import type { GuestImage } from './guest-image.ts'
 import { LabError } from './lab-error.ts'
 import { guestFolder, hereFolder, libvirtFolder } from './lab-names.ts'
@@ -9,7 +11,8 @@ import type { LabGuest, LabSpec } from './lab-spec.ts'
 import { startTimeOf } from './processes.ts'
 import { findProgram } from './requirements.ts'
 import { connectTo } from './start-daemons.ts'
-import { crookedMemory, diskFile, kernelParameters, makeDisk, uuidOf } from './start-guests.ts'
+import { cdFile, diskFile, makeDisks } from './make-disks.ts'
+import { crookedMemory, diskName, kernelParameters, uuidOf } from './start-guests.ts'
 
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll("'", '&apos;')
@@ -31,22 +34,36 @@ const hiddenArguments = (guest: LabGuest, here: string): readonly string[] => [
 
 export function domainXml(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage): string {
   const here = join(hereFolder(root, spec.name), guest.vm)
-  const { disk } = guest
-  const disks =
-    disk === undefined
+  const vms = hereFolder(root, spec.name)
+  const disks = guest.disks.map(
+    (disk, n) => `
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='${disk.format ?? 'raw'}' cache='none'/>
+      <source file='${escaped(normalize(diskFile(root, spec, guest, n, here)))}'/>
+      <target dev='${diskName(n)}' bus='virtio'/>${disk.shared ? '<shareable/>' : ''}
+    </disk>`,
+  )
+  const cd =
+    guest.cd === true
+      ? `
+    <disk type='file' device='cdrom'>
+      <driver name='qemu' type='raw'/>
+      <source file='${escaped(cdFile(vms))}'/>
+      <target dev='hda' bus='ide'/><readonly/>
+    </disk>`
+      : ''
+  const policy = policyMetadata(wordsBeyondDefault(guest))
+  const metadata =
+    policy === undefined
       ? ''
       : `
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='raw' cache='none'/>
-      <source file='${escaped(diskFile(root, spec, guest, here))}'/>
-      <target dev='vda' bus='virtio'/>${disk.shared ? '<shareable/>' : ''}
-    </disk>`
+  <metadata>${policy}</metadata>`
   const hidden = hiddenArguments(guest, here)
     .map(word => `<qemu:arg value='${escaped(word)}'/>`)
     .join('')
   return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>${escaped(guest.vm)}</name>
-  <uuid>${uuidOf(spec.name, guest)}</uuid>
+  <uuid>${uuidOf(spec.name, guest)}</uuid>${metadata}
   <memory unit='b'>${guest.memory}</memory>
   <vcpu>1</vcpu>
   <os>
@@ -63,7 +80,7 @@ export function domainXml(root: string, spec: LabSpec, guest: LabGuest, image: G
     <emulator>${findProgram('qemu-system-x86_64') ?? '/usr/bin/qemu-system-x86_64'}</emulator>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
-    <serial type='file'><source path='${escaped(here)}/serial.log'/><target port='0'/></serial>${disks}
+    <serial type='file'><source path='${escaped(here)}/serial.log'/><target port='0'/></serial>${disks.join('')}${cd}
   </devices>
   <qemu:commandline>${hidden}</qemu:commandline>
 </domain>
@@ -78,7 +95,7 @@ export async function startDomain(
   image: GuestImage,
   signal: AbortSignal,
 ): Promise<KnownProcess> {
-  makeDisk(root, spec, guest)
+  await makeDisks(root, spec, guest, guestFolder(root, spec.name, guest.host, guest.vm), signal)
   const libvirt = await connectTo(root, spec, guest.host, signal)
   try {
     const xml = domainXml(root, spec, guest, image)

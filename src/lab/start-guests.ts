@@ -1,9 +1,9 @@
 /** Guests of a lab: their definitions on disk, their processes, and the wait until each says it is ready. */
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../core/units.ts'
-import { ms, printBytes, seconds } from '../core/units.ts'
+import { ms, printBytes, printRate, seconds } from '../core/units.ts'
 import {
   commandLine,
   definitionFile,
@@ -16,9 +16,10 @@ import { runOk } from '../remote/remote.ts'
 import type { Clock } from '../time/clock.ts'
 import type { GuestImage } from './guest-image.ts'
 import { LabError } from './lab-error.ts'
-import { guestFolder, hostNamespace, labFolder, serialLog } from './lab-names.ts'
+import { guestFolder, hostNamespace, serialLog } from './lab-names.ts'
 import type { KnownProcess } from './lab-record.ts'
-import { type LabGuest, type LabSpec, usedBy } from './lab-spec.ts'
+import { type LabDisk, type LabGuest, type LabSpec, usedBy } from './lab-spec.ts'
+import { cdFile, diskFile, makeDisks } from './make-disks.ts'
 import { startTimeOf } from './processes.ts'
 
 /** Software emulation: works everywhere, also where /dev/kvm exists and cannot boot a guest. */
@@ -42,14 +43,28 @@ export const bootsAtOnce = (cores: number): number => Math.max(2, cores * 2)
 const mebi = (size: Bytes): number => Math.floor(size / 1_048_576)
 const kibi = (size: number): number => Math.floor(size / 1024)
 
-export function kernelParameters({ fill, dirty, disk }: LabGuest): string {
+/** The rest is written behind what is hashed. */
+const hashedShare = 3 / 4
+
+/** As the guest is told of one disk (guest-init.ts). An overlay's first quarter is its own, the rest is the base's. */
+function wordOfDisk({ size, overBase, write }: LabDisk, n: number): string {
+  const writes = write === undefined ? 0 : kibi(write)
+  const hashed = writes === 0 ? mebi(size) : Math.floor(mebi(size) * hashedShare)
+  const filled = overBase === true ? Math.max(1, Math.floor(mebi(size) / 4)) : hashed
+  return `${diskName(n)}/${filled}/${hashed}/${writes}`
+}
+/** As the guest sees it. */
+export const diskName = (n: number): string => `vd${String.fromCharCode(97 + n)}`
+
+export function kernelParameters({ fill, dirty, disks, checkDisks }: LabGuest): string {
   return [
     'console=ttyS0 quiet rdinit=/init panic=1 nokaslr mitigations=off',
     `lb.fill=${mebi(fill)}`,
     ...(dirty === undefined
       ? []
       : [`lb.hot=${kibi(dirty.hot)} lb.period=${Math.round(dirty.period)} lb.cold=${kibi(dirty.cold)}`]),
-    ...(disk === undefined ? [] : ['lb.disk=1']),
+    ...(disks.length === 0 ? [] : [`lb.disks=${disks.map(wordOfDisk).join(',')}`]),
+    ...(checkDisks === undefined ? [] : [`lb.check=${Math.max(1, Math.round(checkDisks / 1000))}`]),
   ].join(' ')
 }
 
@@ -57,7 +72,6 @@ export function kernelParameters({ fill, dirty, disk }: LabGuest): string {
 export const crookedMemory = (guest: LabGuest): number => kibi(guest.memory) - crooked
 
 function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage): readonly string[] {
-  const { disk } = guest
   return [
     'qemu-system-x86_64',
     ...accelerator,
@@ -77,22 +91,12 @@ function argvOf(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage)
     kernelParameters(guest),
     '-serial',
     'file:{dir}/serial.log',
-    ...(disk === undefined
-      ? []
-      : ['-drive', `file=${diskFile(root, spec, guest, '{dir}')},format=raw,if=virtio,cache=none`]),
+    ...guest.disks.flatMap((disk, n) => [
+      '-drive',
+      `file=${diskFile(root, spec, guest, n, '{dir}')},format=${disk.format ?? 'raw'},if=virtio,cache=none,id=${diskName(n)}`,
+    ]),
+    ...(guest.cd === true ? ['-drive', `file=${cdFile('{dir}/..')},format=raw,media=cdrom,if=ide,id=cd`] : []),
   ]
-}
-
-export const diskFile = (root: string, spec: LabSpec, guest: LabGuest, dir: string): string =>
-  guest.disk?.shared === true ? join(labFolder(root, spec.name), 'shared', `${guest.vm}.img`) : `${dir}/disk.img`
-
-export function makeDisk(root: string, spec: LabSpec, guest: LabGuest): void {
-  if (guest.disk === undefined) return
-  const file = diskFile(root, spec, guest, guestFolder(root, spec.name, guest.host, guest.vm))
-  mkdirSync(join(file, '..'), { recursive: true })
-  const handle = openSync(file, 'w')
-  ftruncateSync(handle, guest.disk.size)
-  closeSync(handle)
 }
 
 /** The same lab has the same UUIDs each time. */
@@ -102,7 +106,13 @@ export function uuidOf(lab: string, guest: LabGuest): string {
 }
 
 /** @throws LabError when a socket's path would be too long for the system */
-export function writeDefinition(root: string, spec: LabSpec, guest: LabGuest, image: GuestImage): void {
+export async function writeDefinition(
+  root: string,
+  spec: LabSpec,
+  guest: LabGuest,
+  image: GuestImage,
+  signal: AbortSignal,
+): Promise<void> {
   const dir = guestFolder(root, spec.name, guest.host, guest.vm)
   const longest = Math.max(
     ...spec.hosts.map(host => Buffer.byteLength(`${guestFolder(root, spec.name, host.id, guest.vm)}/qmp-2.sock`)),
@@ -113,8 +123,7 @@ export function writeDefinition(root: string, spec: LabSpec, guest: LabGuest, im
     )
   }
   mkdirSync(dir, { recursive: true })
-  makeDisk(root, spec, guest)
-  const { disk } = guest
+  await makeDisks(root, spec, guest, dir, signal)
   const definition = parseDefinition(
     JSON.stringify({
       version: 1,
@@ -125,7 +134,12 @@ export function writeDefinition(root: string, spec: LabSpec, guest: LabGuest, im
       argv: argvOf(root, spec, guest, image),
       value: guest.value,
       group: guest.group,
-      disks: disk === undefined ? [] : [{ name: 'vda', size: printBytes(disk.size), shared: disk.shared }],
+      disks: guest.disks.map((disk, n) => ({
+        name: diskName(n),
+        size: printBytes(disk.size),
+        shared: disk.shared,
+        ...(disk.write === undefined ? {} : { write: printRate(disk.write) }),
+      })),
     }),
   )
   const whole = { ...definition, policy: guest.policy, dirty: guest.dirty }

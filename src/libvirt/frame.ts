@@ -10,7 +10,7 @@ export const headerSize = lengthSize + 24
 export const longestMessage = 33_554_432 + lengthSize
 
 /** src/remote/remote_protocol.x, REMOTE_PROGRAM; src/rpc/virkeepaliveprotocol.x, KEEPALIVE_PROGRAM. */
-export const program = { remote: 0x20_00_80_86, keepalive: 0x6b_65_65_70 } as const
+export const program = { remote: 0x20_00_80_86, qemu: 0x20_00_80_87, keepalive: 0x6b_65_65_70 } as const
 export const protocolVersion = 1
 
 export const messageType = { call: 0, reply: 1, message: 2, stream: 3 } as const

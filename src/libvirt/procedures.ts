@@ -4,6 +4,7 @@
  */
 import {
   authTypesMost,
+  cellsMost,
   cookieMost,
   domainStatsMost,
   jobStatsMost,
@@ -49,11 +50,14 @@ const ofDomainFlags = struct({ dom: domain, flags: uint })
 const info = struct({ state: int, capacity: count, allocation: count, available: count })
 
 export interface Procedure<A, R> {
+  /** `qemu`: of src/remote/qemu_protocol.x, whose numbers are its own. */
+  readonly program: 'remote' | 'qemu'
   readonly number: number
   readonly args: Codec<A>
   readonly result: Codec<R>
 }
 const procedure = <A, R>(number: number, args: Codec<A>, result: Codec<R>): Procedure<A, R> => ({
+  program: 'remote',
   number,
   args,
   result,
@@ -95,27 +99,35 @@ export const procedures = {
   domainResume: procedure(28, ofDomain, nothing),
   domainSetAutostart: procedure(29, struct({ dom: domain, autostart: flag }), nothing),
   domainSuspend: procedure(34, ofDomain, nothing),
+  networkGetXmlDesc: procedure(43, struct({ network, flags: uint }), struct({ xml: text })),
   networkLookupByName: procedure(46, struct({ name: text }), struct({ network })),
   connectGetHostname: procedure(59, nothing, struct({ hostname: text })),
   connectSupportsFeature: procedure(60, struct({ feature: int }), struct({ supported: flag })),
   authList: procedure(66, nothing, struct({ types: array(int, authTypesMost) })),
   authPolkit: procedure(70, nothing, struct({ complete: flag })),
+  /** Not persistent: gone when its daemon is. */
+  storagePoolCreateXml: procedure(76, struct({ xml: text, flags: uint }), struct({ pool })),
   storagePoolRefresh: procedure(83, struct({ pool, flags: uint }), nothing),
   storagePoolLookupByName: procedure(84, struct({ name: text }), struct({ pool })),
   storagePoolGetInfo: procedure(87, struct({ pool }), info),
   storagePoolGetXmlDesc: procedure(88, struct({ pool, flags: uint }), struct({ xml: text })),
   storageVolCreateXml: procedure(93, struct({ pool, xml: text, flags: uint }), struct({ vol: volume })),
   storageVolDelete: procedure(94, struct({ vol: volume, flags: uint }), nothing),
+  storageVolLookupByName: procedure(95, struct({ pool, name: text }), struct({ vol: volume })),
   storageVolLookupByPath: procedure(97, struct({ path: text }), struct({ vol: volume })),
   storageVolGetInfo: procedure(98, struct({ vol: volume }), struct({ type: int, capacity: count, allocation: count })),
+  storageVolGetXmlDesc: procedure(99, struct({ vol: volume, flags: uint }), struct({ xml: text })),
   /** @unit bytes */
   nodeGetFreeMemory: procedure(102, nothing, struct({ free: count })),
   domainIsPersistent: procedure(151, ofDomain, struct({ persistent: flag })),
   /** As {@link connectGetVersion}, of libvirt itself. */
   connectGetLibVersion: procedure(157, nothing, struct({ version: count })),
+  /** With the host's CPU, whatever its QEMU makes of it; see {@link connectCompareHypervisorCpu}. */
+  connectCompareCpu: procedure(158, struct({ xml: text, flags: uint }), struct({ result: int })),
   domainAbortJob: procedure(164, ofDomain, nothing),
   /** @unit ms */
   domainMigrateSetMaxDowntime: procedure(166, struct({ dom: domain, downtime: count, flags: uint }), nothing),
+  domainSnapshotNum: procedure(187, ofDomainFlags, struct({ num: int })),
   domainGetBlockInfo: procedure(
     194,
     struct({ dom: domain, path: text, flags: uint }),
@@ -147,12 +159,38 @@ export const procedures = {
     struct({ needResults: flag, flags: uint }),
     struct({ pools: array(pool, listMost), ret: uint }),
   ),
+  storagePoolListAllVolumes: procedure(
+    282,
+    struct({ pool, needResults: flag, flags: uint }),
+    struct({ vols: array(volume, listMost), ret: uint }),
+  ),
   connectListAllNetworks: procedure(
     283,
     struct({ needResults: flag, flags: uint }),
     struct({ networks: array(network, listMost), ret: uint }),
   ),
+  connectListAllInterfaces: procedure(
+    284,
+    struct({ needResults: flag, flags: uint }),
+    struct({ interfaces: array(struct({ name: text, mac: text }), listMost), ret: uint }),
+  ),
+  connectListAllNwfilters: procedure(
+    286,
+    struct({ needResults: flag, flags: uint }),
+    struct({ filters: array(struct({ name: text, uuid }), listMost), ret: uint }),
+  ),
+  connectListAllSecrets: procedure(
+    287,
+    struct({ needResults: flag, flags: uint }),
+    struct({ secrets: array(struct({ uuid, usageType: int, usageId: text }), listMost), ret: uint }),
+  ),
   domainGetJobStats: procedure(298, ofDomainFlags, struct({ type: int, params: typedParams(jobStatsMost) })),
+  /** Asks whether it may be migrated; nothing begins unless the flag VIR_MIGRATE_CHANGE_PROTECTION is set. */
+  domainMigrateBegin3Params: procedure(
+    302,
+    struct({ dom: domain, params: typedParams(migrateParamsMost), flags: uint }),
+    struct({ cookieOut: opaque(cookieMost), xml: text }),
+  ),
   domainMigratePerform3Params: procedure(
     305,
     struct({
@@ -170,6 +208,12 @@ export const procedures = {
     struct({ callbackId: int }),
   ),
   connectDomainEventCallbackDeregisterAny: procedure(317, struct({ callbackId: int }), nothing),
+  /** @unit pages in KiB; counts by page size, cell by cell */
+  nodeGetFreePages: procedure(
+    340,
+    struct({ pages: array(uint, cellsMost), startCell: int, cellCount: uint, flags: uint }),
+    struct({ counts: array(count, cellsMost) }),
+  ),
   connectGetDomainCapabilities: procedure(
     342,
     struct({ emulator: maybeText, arch: maybeText, machine: maybeText, virttype: maybeText, flags: uint }),
@@ -182,6 +226,12 @@ export const procedures = {
   ),
   domainDefineXmlFlags: procedure(350, struct({ xml: text, flags: uint }), ofDomain),
   domainMigrateStartPostCopy: procedure(364, ofDomainFlags, nothing),
+  /** @unit bytes; `allocation` is the length of the file, where `flags` has 1 (VIR_STORAGE_VOL_GET_PHYSICAL) */
+  storageVolGetInfoFlags: procedure(
+    378,
+    struct({ vol: volume, flags: uint }),
+    struct({ type: int, capacity: count, allocation: count }),
+  ),
   storagePoolLookupByTargetPath: procedure(391, struct({ path: text }), struct({ pool })),
   connectCompareHypervisorCpu: procedure(
     393,
@@ -195,7 +245,17 @@ export const procedures = {
     }),
     struct({ result: int }),
   ),
+  domainListAllCheckpoints: procedure(
+    413,
+    struct({ dom: domain, needResults: flag, flags: uint }),
+    struct({ checkpoints: array(struct({ name: text, dom: domain }), listMost), ret: int }),
+  ),
   domainStartDirtyRateCalc: procedure(427, struct({ dom: domain, seconds: int, flags: uint }), nothing),
+  /** A QMP command behind libvirt's back; the domain is marked as tainted (`custom-monitor`). */
+  qemuDomainMonitorCommand: {
+    ...procedure(1, struct({ dom: domain, cmd: text, flags: uint }), struct({ result: text })),
+    program: 'qemu',
+  },
 } as const
 
 export type Procedures = typeof procedures

@@ -1,10 +1,10 @@
 /** What `step` must not do past the point of no return: sequences in which a source was, or could be, resumed that must stay down. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { aSnapshot, driven, migrationOf, someVms, startedFrom } from '../../../test/arbitraries.ts'
+import { aDisk, aSnapshot, driven, migrationOf, someVms, startedFrom } from '../../../test/arbitraries.ts'
 import { vmId } from '../ids.ts'
 import { instant } from '../instant.ts'
-import { defaultVmPolicy } from '../inventory/vm.ts'
+import { defaultVmPolicy, type Disk } from '../inventory/vm.ts'
 import { bytes } from '../units.ts'
 import type { Observed } from './observed.ts'
 import { step } from './step.ts'
@@ -82,4 +82,20 @@ test('an evacuation ends when the copy at home could not be ended in the last of
   }
   assert.equal(tries, 6)
   assert.notEqual(driven(facts).endedAt, undefined)
+})
+
+test('a copy of a disk that nobody finished is taken away at the target, though no VM is found there', () => {
+  const where = { source: { state: 'running', migrating: false }, target: gone } as const
+  const found: Observed = { kind: 'whereabouts', ...of, where }
+  const after = (disks: readonly Disk[]): readonly string[] => {
+    const own = startedFrom(aSnapshot({ vms: someVms(1, { disks }) }))
+    const restarted: readonly Timed[] = [
+      [0, own],
+      [1, { kind: 'target-ready', ...of }],
+      [2, { kind: 'controller-restarted', by: 'test' }],
+    ]
+    return commandsOn(restarted, found)
+  }
+  assert.deepEqual(after([aDisk('vda', { shared: false })]), ['roll-back'])
+  assert.ok(!after([aDisk('vda')]).includes('roll-back'))
 })

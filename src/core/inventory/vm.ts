@@ -1,6 +1,6 @@
 /** A virtual machine as the inventory knows it, and what its owner allows. */
-import type { HostId, VmId } from '../ids.ts'
-import { type Bytes, bytes, type BytesPerSecond, type Milliseconds, ms, sumBytes } from '../units.ts'
+import type { HostId, PlaceId, VmId } from '../ids.ts'
+import { type Bytes, bytes, type BytesPerSecond, bytesPerSecond, type Milliseconds, ms, sumBytes } from '../units.ts'
 
 /** How memory is written: a hot set rewritten every `period`, the rest at the cold rate. */
 export interface DirtyModel {
@@ -29,6 +29,10 @@ export interface VmPolicy {
   readonly allow: readonly ModeOfLastResort[]
   /** `stay`: this VM may not move; the report says so. */
   readonly action: 'move' | 'stay'
+  /** Only there may it go; `undefined`: anywhere. */
+  readonly targets: readonly PlaceId[] | undefined
+  /** A name that several VMs have: no two of them ever share a host at their targets. */
+  readonly antiAffinity: string | undefined
 }
 
 export interface Vm {
@@ -52,6 +56,14 @@ export const localDiskBytes = ({ disks }: Vm): Bytes =>
 /** All that must leave at least once. */
 export const bytesToMove = (vm: Vm): Bytes => bytes(vm.used + localDiskBytes(vm))
 
+/** What it writes while it is moved: memory, and disks that are copied along, whose blocks then go again. */
+export function writesOf({ dirty, disks }: Vm): DirtyModel | undefined {
+  const blocks = disks.reduce((sum, disk) => sum + (disk.shared ? 0 : disk.write), 0)
+  if (blocks === 0) return dirty
+  const { hot, period, cold } = dirty ?? { hot: bytes(0), period: ms(1_000), cold: bytesPerSecond(0) }
+  return { hot, period, cold: bytesPerSecond(cold + blocks) }
+}
+
 /** Why this VM must not be touched; undefined when it may be moved. */
 export function mayNotMove({ paused, policy }: Vm): string | undefined {
   if (policy.action === 'stay') return 'its policy says stay'
@@ -61,4 +73,10 @@ export function mayNotMove({ paused, policy }: Vm): string | undefined {
 
 /** QEMU's and libvirt's default downtime limit is 300 ms (qapi/migration.json, `downtime-limit`); so is ours. */
 export const defaultMaxDowntime = ms(300)
-export const defaultVmPolicy: VmPolicy = { maxDowntime: defaultMaxDowntime, allow: [], action: 'move' }
+export const defaultVmPolicy: VmPolicy = {
+  maxDowntime: defaultMaxDowntime,
+  allow: [],
+  action: 'move',
+  targets: undefined,
+  antiAffinity: undefined,
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { aDisk, aHost, aPath, arbRequest, aSite, aSnapshot, aVm, runs, someVms } from '../../../test/arbitraries.ts'
+import { aHost, aPath, arbRequest, aSite, aSnapshot, aVm, runs, someVms } from '../../../test/arbitraries.ts'
 import { hostId, siteId } from '../ids.ts'
 import type { Path, Snapshot } from '../inventory/snapshot.ts'
 import { mebibytes, megabitsPerSecond } from '../units.ts'
@@ -32,7 +32,6 @@ const viewOf = (snapshot: Snapshot): PlacementView => ({
   targets: [b, c],
   down: new Map(),
   excluded: [],
-  copiesDisks: true,
 })
 const waysOf = (snapshot: Snapshot): Ways => new Ways({ snapshot, targets: [b, c] })
 /** Where each of `n` alike goes that is given out one after the other. */
@@ -137,21 +136,16 @@ describe('where a VM is home soonest', () => {
   test('of hosts alike the emptiest, and none that has no room', () => {
     const snapshot = twoWays({ capacity: mbit(100) }, { capacity: mbit(100) })
     const view = viewOf(snapshot)
-    const some = { ...view, ledger: reserve(view.ledger, hostId('b-1'), mebibytes(1_024)) }
+    const some = {
+      ...view,
+      ledger: reserve(view.ledger, hostId('b-1'), aVm('there', 'b-1', { memory: mebibytes(1_024) })),
+    }
     assert.equal(waysOf(snapshot).soonest(aVm('vm', 'a-1'), some), hostId('c-1'))
-    const full = { ...view, ledger: reserve(view.ledger, hostId('c-1'), mebibytes(65_536)) }
+    const full = {
+      ...view,
+      ledger: reserve(view.ledger, hostId('c-1'), aVm('there', 'c-1', { memory: mebibytes(65_536) })),
+    }
     assert.equal(waysOf(snapshot).soonest(aVm('vm', 'a-1'), full), hostId('b-1'))
     assert.equal(waysOf(snapshot).soonest(aVm('vm', 'a-1', { memory: mebibytes(131_072) }), full), undefined)
-  })
-
-  test('one with a disk of its own goes where disks are copied, or nowhere; what is said of one without says nothing of it', () => {
-    const snapshot = twoWays({ capacity: mbit(100) }, { capacity: mbit(100) })
-    const view = { ...viewOf(snapshot), copiesDisks: false }
-    const ways = waysOf(snapshot)
-    const local = aVm('local', 'a-1', { disks: [aDisk('vda', { shared: false })] })
-    assert.equal(ways.soonest(aVm('plain', 'a-1'), view), hostId('b-1'))
-    assert.equal(ways.soonest(local, view), undefined)
-    assert.equal(ways.soonest(aVm('plain', 'a-1'), view), hostId('b-1'))
-    assert.equal(waysOf(snapshot).soonest(local, viewOf(snapshot)), hostId('b-1'))
   })
 })

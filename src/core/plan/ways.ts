@@ -14,7 +14,8 @@ import {
 } from '../inventory/snapshot.ts'
 import { bytesToMove, type Vm } from '../inventory/vm.ts'
 import { bytes } from '../units.ts'
-import { freeMemory } from './ledger.ts'
+import type { GroupWish } from './groups.ts'
+import { freeMemory, keptAwayBy } from './ledger.ts'
 import { acceptable, type PlacementView } from './placement.ts'
 
 /** Where nothing is stated of a way, it is taken for an ordinary one, neither better nor worse than those that are known. @unit bytes per second */
@@ -28,6 +29,7 @@ interface Crossed {
 
 interface Open {
   readonly host: HostId
+  readonly site: SiteId
   readonly crossed: readonly Crossed[]
 }
 
@@ -55,25 +57,29 @@ export class Ways {
     return most
   }
 
-  /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. */
-  soonest(vm: Vm, view: PlacementView): HostId | undefined {
+  /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. @param wish sites that go before all others */
+  soonest(vm: Vm, view: PlacementView, wish?: GroupWish): HostId | undefined {
     let found: { readonly host: HostId; readonly at: number; readonly free: number } | undefined
-    for (const { host, crossed } of this.#openTo(vm, view)) {
+    const size = Math.max(bytesToMove(vm), wish?.brings ?? 0)
+    for (const { host, site, crossed } of this.#openTo(vm, view)) {
+      if (wish?.sites.has(site) === false) continue
       const free = freeMemory(view.ledger, host)
-      if (vm.memory > free) continue
-      const at = this.#doneBy(vm, crossed)
+      if (vm.memory > free || keptAwayBy(view.ledger, host, vm) !== undefined) continue
+      const at = this.#doneBy(size, crossed)
       if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host, at, free }
     }
-    return found?.host
+    return found?.host ?? (wish === undefined ? undefined : this.soonest(vm, view))
   }
 
-  /** What refuses a VM for other reasons than memory is the same for all that are alike: asked once. */
+  /** What refuses a VM for other reasons than memory and company is the same for all that are alike: asked once. */
   #openTo(vm: Vm, view: PlacementView): readonly Open[] {
-    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)}`
+    const key = `${vm.host} ${vm.disks.some(disk => !disk.shared)} ${vm.policy.targets?.join(' ')} ${view.excluded.join(' ')}`
     const known = this.#open.get(key)
     if (known !== undefined) return known
-    const open = acceptable({ ...vm, memory: bytes(0) }, view).map(({ id }) => ({
+    const alone = { ...vm.policy, antiAffinity: undefined }
+    const open = acceptable({ ...vm, memory: bytes(0), policy: alone }, view).map(({ id, site }) => ({
       host: id,
+      site,
       crossed: this.#crossed(vm.host, id),
     }))
     this.#open.set(key, open)
@@ -105,8 +111,7 @@ export class Ways {
     ]
   }
 
-  #doneBy(vm: Vm, crossed: readonly Crossed[]): number {
-    const size = bytesToMove(vm)
+  #doneBy(size: number, crossed: readonly Crossed[]): number {
     return crossed.reduce((latest, { key, rate }) => Math.max(latest, (this.#busy.get(key) ?? 0) + size / rate), 0)
   }
 }

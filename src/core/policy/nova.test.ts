@@ -28,7 +28,6 @@ const start = (homes: string, change: Partial<Vm> = {}): Timed => {
     policy: 'nova',
     slots: Infinity,
     bandwidth: undefined,
-    copiesDisks: true,
   })
   return [0, startedFrom(snapshot, { policy: 'nova', plan })]
 }

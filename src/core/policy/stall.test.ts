@@ -5,7 +5,7 @@ import { vmId } from '../ids.ts'
 import type { PreCopy } from '../migration/migration.ts'
 import type { Progress } from '../migration/progress.ts'
 import { mebibytes, megabitsPerSecond } from '../units.ts'
-import { stalled } from './stall.ts'
+import { mayGoPostCopy, stalled } from './stall.ts'
 
 /** 100 MiB in use. */
 const [vm] = someVms(1)
@@ -55,4 +55,13 @@ test('a dirty rate that nobody measured is not made up', () => {
 test('a slow link does not look like a stall: seconds do not count, rounds do', () => {
   const crawling = { round: 2, sent: mebibytes(90), rate: megabitsPerSecond(0.1) }
   assert.equal(stalled(vm, after(crawling)), undefined)
+})
+
+test('post-copy helps where memory flows, not while disks are copied', () => {
+  const allowed = { ...vm, policy: { ...vm.policy, allow: ['post-copy'] as const } }
+  const disk = { copied: mebibytes(10), remaining: mebibytes(50), total: mebibytes(60) }
+  assert.ok(mayGoPostCopy(allowed, after(undefined)))
+  assert.ok(mayGoPostCopy(allowed, after({ round: 1, disk })))
+  assert.ok(!mayGoPostCopy(allowed, after({ round: 0, disk })))
+  assert.ok(!mayGoPostCopy(vm, after({ round: 1 })))
 })

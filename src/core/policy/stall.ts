@@ -1,6 +1,7 @@
 /** When a pre-copy gets nowhere. Rounds are compared, not seconds: a slow link makes rounds long, it does not make them more. */
 import { bytesToMove, type Vm } from '../inventory/vm.ts'
 import type { PreCopy } from '../migration/migration.ts'
+import { copiesDisksFirst } from '../migration/progress.ts'
 import { showBytes, showRate } from '../units.ts'
 import type { Intent, PolicyView } from './policy.ts'
 
@@ -21,6 +22,10 @@ export function stalled(vm: Vm, migration: PreCopy): string | undefined {
   return `does not converge: ${showBytes(progress.sent)} sent for ${showBytes(bytesToMove(vm))} in ${progress.round} rounds, dirties ${dirty} against ${showRate(progress.rate)}`
 }
 
+/** Its owner allows it, and it would help: not before memory flows. */
+export const mayGoPostCopy = (vm: Vm, { progress }: PreCopy): boolean =>
+  vm.policy.allow.includes('post-copy') && (progress === undefined || !copiesDisksFirst(progress))
+
 /** Does not wait for ever: into post-copy where its owner allows it, else it is called back and stays. */
 export function giveUpStalled(view: PolicyView): Intent[] {
   const intents: Intent[] = []
@@ -30,7 +35,7 @@ export function giveUpStalled(view: PolicyView): Intent[] {
     const why = stalled(vm, migration)
     if (why === undefined) continue
     intents.push(
-      vm.policy.allow.includes('post-copy')
+      mayGoPostCopy(vm, migration)
         ? { kind: 'post-copy', vm: vm.id, why }
         : { kind: 'cancel', vm: vm.id, why, again: false },
     )

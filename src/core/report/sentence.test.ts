@@ -41,6 +41,10 @@ const facts: { readonly [K in ObservedKind]: readonly [Extract<Observed, { kind:
   ],
   'controller-restarted': [{ kind: 'controller-restarted', by: 'root@desk' }, 'controller restarted by root@desk'],
   operator: [{ kind: 'operator', by: 'root@desk', order: 'pause' }, 'root@desk orders pause'],
+  'definition-kept': [
+    { kind: 'definition-kept', ...of, source: hostId('a-1'), driver: 'libvirt', text: '<domain/>' },
+    'web: its definition at a-1 is kept (libvirt, 9 characters)',
+  ],
   'target-ready': [{ kind: 'target-ready', ...of }, 'web: target is ready'],
   'memory-flowing': [{ kind: 'memory-flowing', ...of }, 'web: memory flows'],
   progress: [
@@ -75,6 +79,42 @@ const facts: { readonly [K in ObservedKind]: readonly [Extract<Observed, { kind:
     { kind: 'site-lost', site: siteId('a'), why: 'the UPS is empty' },
     'site a has lost its power: the UPS is empty',
   ],
+  'vm-forecast': [
+    {
+      kind: 'vm-forecast',
+      ...of,
+      mark: 10,
+      end: { p50: 12_300, p90: 14_100 },
+      predicted: 9_000,
+      rate: 11_500_000,
+    },
+    'web: at 10 % of its way: home at +12.3 s, by +14.1 s nine times in ten',
+  ],
+  'vm-forecast-judged': [
+    {
+      kind: 'vm-forecast-judged',
+      ...of,
+      began: 0,
+      came: 12_900,
+      said: [
+        { mark: 0, at: 0, end: undefined, predicted: undefined },
+        { mark: 50, at: 6_000, end: { p50: 12_300, p90: 14_100 }, predicted: 6_000 },
+      ],
+    },
+    'web: home at +12.9 s; forecast was no end (0 %), +12.3 s (50 %)',
+  ],
+  forecast: [
+    { kind: 'forecast', mark: 0, end: undefined, because: 'web does not end by pre-copy' },
+    'at 0 % of all bytes: no end can be forecast: web does not end by pre-copy',
+  ],
+  'forecast-judged': [
+    {
+      kind: 'forecast-judged',
+      came: 98_000,
+      said: [{ mark: 0, at: 0, end: { p50: 96_000, p90: 110_000 } }],
+    },
+    'the last was home at +1 min 38 s; forecast was +1 min 36 s (0 %)',
+  ],
   'journal-failing': [
     { kind: 'journal-failing', why: 'the disk is full' },
     'nothing new is admitted: the disk is full',
@@ -96,6 +136,18 @@ test('an order of the operator to resolve says which VM, and where it is to coun
   assert.equal(
     sentenceOf({ kind: 'operator', by: 'root', order: 'resolve', vm: vmId('web'), runsAt: 'target' }),
     'root resolves web: it counts as running at its target',
+  )
+})
+
+test('while disks are copied first, progress says how far they are', () => {
+  const disk = { copied: mebibytes(10), remaining: mebibytes(54), total: mebibytes(64) }
+  assert.match(
+    sentenceOf({ kind: 'progress', ...of, progress: aProgress({ round: 0, disk }) }) ?? '',
+    /^\S+: disks 10\.0 MiB of 64\.0 MiB, sent /,
+  )
+  assert.match(
+    sentenceOf({ kind: 'progress', ...of, progress: aProgress({ round: 1, disk }) }) ?? '',
+    /: round 1, sent /,
   )
 })
 
@@ -185,7 +237,7 @@ test('a hypervisor’s or ssh’s error of several lines is still told in one', 
   }
 })
 
-test('in any evacuation every fact but a tick and what the network shows, and every decision, is one line with the VM’s name', () => {
+test('in any evacuation every fact but what comes each second, and every decision, is one line with the VM’s name', () => {
   fc.assert(
     fc.property(arbStory, ({ facts: told }) => {
       let state: Parameters<typeof step>[0]

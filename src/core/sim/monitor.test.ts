@@ -31,6 +31,7 @@ const flow = (network: SimNetwork, source: HostId, target: HostId, now: number):
   options: plainStart,
   crosses: network.crossed(source, target),
   status: 'active',
+  disk: undefined,
   total: 1_000,
   remaining: 500,
   sent: 500,

@@ -21,7 +21,7 @@ import {
 } from './physics/timings.ts'
 import { deedsVary } from './physics/variation.ts'
 import { SimRefusal, type SimWorld } from './sim-world.ts'
-import { hasEnded, type Transfer } from './transfer.ts'
+import { diskOf, hasEnded, leftOf, type Transfer } from './transfer.ts'
 
 /** A sample of a running migration is due this often (engine/patience.ts, `sampleEvery`). */
 const sampleEvery = 1_000
@@ -292,8 +292,9 @@ function failureOf(
 
 const progressOf = (transfer: Transfer, rate: number): Progress => ({
   sent: bytes(Math.round(transfer.sent)),
-  remaining: bytes(Math.round(transfer.remaining)),
+  remaining: bytes(Math.round(leftOf(transfer))),
   total: bytes(Math.round(transfer.total)),
+  ...diskOf(transfer),
   zero: bytes(0),
   round: transfer.round,
   rate: bytesPerSecond(rate),

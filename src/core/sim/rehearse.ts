@@ -47,7 +47,7 @@ export function beginRehearsal(rehearsal: Rehearsal): SimulationRun {
   const sides = sidesOf(snapshot)
   const { bandwidth } = limits
   const { slots, order = 'inventory' } = policyByName(policy)
-  const plan = planEvacuation({ snapshot, ...sides, policy, slots, bandwidth, copiesDisks: true, order })
+  const plan = planEvacuation({ snapshot, ...sides, policy, slots, bandwidth, order })
   const started: Started = {
     kind: 'evacuation-started',
     id: evacuationId(`sim-${seed}`),

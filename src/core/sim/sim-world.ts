@@ -10,7 +10,7 @@ import { bytesToMove, type DirtyModel, localDiskBytes, type Vm } from '../invent
 import type { Tuning } from '../migration/migration.ts'
 import type { Presence } from '../migration/presence.ts'
 import type { StartOptions } from '../migration/start-options.ts'
-import { bytes, bytesPerSecond } from '../units.ts'
+import { bytes, bytesPerSecond, showBytes } from '../units.ts'
 import { around, type Chance } from './chance.ts'
 import type { Kernel } from './kernel.ts'
 import { seenOnPaths } from './monitor.ts'
@@ -28,7 +28,7 @@ import {
 } from './physics/timings.ts'
 import { guestsVary } from './physics/variation.ts'
 import type { Ends, FailsHow, PathChange } from './timeline.ts'
-import { endPass, flowOf, hasEnded, isConnected, milestoneIn, settle, type Transfer } from './transfer.ts'
+import { copiesDisks, endPass, flowOf, hasEnded, isConnected, milestoneIn, settle, type Transfer } from './transfer.ts'
 
 /** What a copy of a VM is to the host that has it. */
 export type Copy = 'running' | 'stopping' | 'left' | 'incoming' | 'ready' | 'split'
@@ -64,6 +64,9 @@ export class SimWorld {
   readonly #transfers = new Map<VmId, Transfer>()
   readonly #flowing = new Set<Transfer>()
   readonly #failing = new Map<VmId, { how: FailsHow; times: number }>()
+  /** Memory that somebody else has of a host. @unit bytes */
+  readonly #strangers = new Map<HostId, number>()
+  readonly #memory = new Map<HostId, number>()
   readonly #listeners = new Map<VmId, Set<() => void>>()
   readonly #hostsOf = new Map<SiteId, readonly HostId[]>()
   #sharing = false
@@ -79,6 +82,7 @@ export class SimWorld {
       this.setDirty(vm.id, vm.dirty)
       this.#copies.set(vm.id, new Map([[vm.host, 'running']]))
     }
+    for (const { id, memory } of snapshot.hosts) this.#memory.set(id, memory)
     for (const { id } of snapshot.sites)
       this.#hostsOf.set(
         id,
@@ -165,7 +169,22 @@ export class SimWorld {
     const there = this.copyOf(vm, target)
     if (there === 'running' || there === 'left' || there === 'stopping' || there === 'split')
       throw new SimRefusal('target-refused', `${vm} is defined at ${target} already`)
+    this.#insistOnRoom(target, vm)
     this.#set(vm, target, 'incoming')
+  }
+
+  /** As QEMU finds it when it allocates: what its guests have, and what others took. */
+  #insistOnRoom(host: HostId, vm: VmId): void {
+    const strangers = this.#strangers.get(host) ?? 0
+    const need = this.#vms.get(vm)?.memory ?? 0
+    let taken = strangers
+    for (const [other, copies] of this.#copies)
+      if (other !== vm && copies.has(host)) taken += this.#vms.get(other)?.memory ?? 0
+    const free = Math.max(0, (this.#memory.get(host) ?? 0) - taken)
+    // Who has over-committed a host from the start may go on with it; only what others took is in the way.
+    if (strangers === 0 || need <= free) return
+    const detail = `${host} cannot allocate ${showBytes(need)} for ${vm}: ${showBytes(free)} free`
+    throw new SimRefusal('target-out-of-memory', detail)
   }
 
   migrate(vm: VmId, source: HostId, target: HostId, tuning: Tuning, options: StartOptions): void {
@@ -180,6 +199,7 @@ export class SimWorld {
     const now = this.kernel.now
     const known = this.#vms.get(vm)
     const total = known === undefined ? 0 : bytesToMove(known)
+    const disks = known === undefined ? 0 : localDiskBytes(known)
     const transfer: Transfer = {
       vm,
       source,
@@ -188,9 +208,10 @@ export class SimWorld {
       crosses: this.network.crossed(source, target),
       status: 'starting',
       total,
-      remaining: total,
+      disk: disks === 0 ? undefined : { copied: 0, total: disks, waiting: total - disks },
+      remaining: disks === 0 ? total : disks,
       sent: 0,
-      round: 1,
+      round: disks === 0 ? 1 : 0,
       roundBegan: now,
       sentBefore: 0,
       outrun: 0,
@@ -228,6 +249,7 @@ export class SimWorld {
   startPostCopy(vm: VmId): void {
     const transfer = this.#transfers.get(vm)
     if (transfer?.status !== 'active') throw new SimRefusal('source-refused', `${vm} is in no pre-copy`)
+    if (copiesDisks(transfer)) throw new SimRefusal('source-refused', `the disks of ${vm} are still copied`)
     if (!transfer.options.postCopy) throw new SimRefusal('source-refused', `${vm} was not started with post-copy`)
     this.#insistUp(transfer.source)
     transfer.postCopyAsked = true
@@ -317,6 +339,11 @@ export class SimWorld {
     this.#failing.set(vm, { how, times })
     const transfer = this.#transfers.get(vm)
     if (transfer !== undefined && !hasEnded(transfer)) this.#failInFlight(transfer)
+  }
+
+  /** Adds up. */
+  occupy(host: HostId, memory: number): void {
+    this.#strangers.set(host, (this.#strangers.get(host) ?? 0) + memory)
   }
 
   /** @param model what was measured of the guest; the guest itself differs a little from it */

@@ -8,10 +8,12 @@ import { bytesPerSecond, mebibytes, ms } from '../units.ts'
 import { dirtiedWithin, type Guest, pageSize } from './physics/guest-memory.ts'
 import { leastRound, wireShare } from './physics/timings.ts'
 import {
+  copiesDisks,
   endPass,
   flowOf,
   hasEnded,
   isConnected,
+  leftOf,
   milestoneIn,
   settle,
   type Transfer,
@@ -29,6 +31,7 @@ const aTransfer = (change: Partial<Transfer> = {}): Transfer => ({
   crosses: [],
   status: 'active',
   total: 100 * mib,
+  disk: undefined,
   remaining: 100 * mib,
   sent: 0,
   round: 1,
@@ -329,5 +332,48 @@ describe('the next milestone', () => {
       ),
       runs(300),
     )
+  })
+})
+
+describe('disks', () => {
+  const writing = (rate: number): Guest => ({ ...idle, diskUsed: 50 * mib, diskWrites: rate })
+  const copying = (): Transfer =>
+    aTransfer({
+      round: 0,
+      remaining: 50 * mib,
+      total: 150 * mib,
+      disk: { copied: 0, total: 50 * mib, waiting: 100 * mib },
+    })
+
+  test('go first, whole; then memory begins with its first pass', () => {
+    const transfer = copying()
+    assert.equal(milestoneIn(transfer, 0), 5_000)
+    settle(transfer, 5_000)
+    assert.deepEqual([transfer.sent, transfer.disk?.copied, leftOf(transfer)], [50 * mib, 50 * mib, 100 * mib])
+    assert.ok(!endPass(transfer, idle, 5_000))
+    assert.deepEqual([transfer.round, transfer.remaining, copiesDisks(transfer)], [1, 100 * mib, false])
+  })
+
+  test('what is written meanwhile is copied again, until next to nothing is left', () => {
+    const transfer = copying()
+    settle(transfer, 5_000)
+    assert.ok(!endPass(transfer, writing(5 * mib), 5_000))
+    assert.deepEqual([transfer.round, transfer.remaining, transfer.disk?.total], [0, 25 * mib, 75 * mib])
+    let now = 5_000
+    for (let n = 0; copiesDisks(transfer); n += 1) {
+      assert.ok(n < 20, 'half of its rate is caught up with')
+      now += milestoneIn(transfer, now) ?? 0
+      settle(transfer, now)
+      endPass(transfer, writing(5 * mib), now)
+    }
+    assert.ok(transfer.remaining >= 100 * mib && transfer.remaining < 101 * mib)
+    assert.equal(transfer.disk?.copied, transfer.disk?.total)
+  })
+
+  test('what is written while memory flows goes along with it', () => {
+    const transfer = aTransfer({ disk: { copied: 50 * mib, total: 50 * mib, waiting: 0 }, remaining: 0 })
+    assert.ok(!endPass(transfer, writing(10 * mib), 1_000))
+    assert.equal(transfer.remaining, 10 * mib)
+    assert.equal(transfer.disk?.total, 60 * mib)
   })
 })

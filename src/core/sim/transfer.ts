@@ -5,13 +5,18 @@
  *        │          │  └─> post-copy <──> post-copy-broken
  *        └──> failed, cancelled
  *
+ * Disks that are copied along go first, until the copy has caught up with what the guest writes to them; then memory begins with its first
+ * pass, and what is written to the disks meanwhile goes along with it (QEMU: blockdev-mirror, then migrate).
+ *
  * A pass ends when what remains would go over within the downtime limit; then the bitmap is read again, and what was written since is
  * added. If that still goes over within the limit, the guest is stopped (QEMU: migration_iteration_run).
  */
 import type { HostId, VmId } from '../ids.ts'
+import type { DiskProgress } from '../migration/progress.ts'
 import type { StartOptions } from '../migration/start-options.ts'
+import { bytes } from '../units.ts'
 import type { Alarm } from './kernel.ts'
-import { dirtiedWithin, type Guest, pageSize } from './physics/guest-memory.ts'
+import { blocksWithin, dirtiedWithin, type Guest, pageSize } from './physics/guest-memory.ts'
 import {
   channelBuffer,
   leastRound,
@@ -35,6 +40,15 @@ export type TransferStatus =
   | 'failed'
   | 'cancelled'
 
+export interface DiskCopy {
+  /** @unit bytes */
+  copied: number
+  /** With what became dirty again. @unit bytes */
+  total: number
+  /** Memory, which waits for the disks; 0 once it flows. @unit bytes */
+  waiting: number
+}
+
 export interface Transfer {
   readonly vm: VmId
   readonly source: HostId
@@ -44,7 +58,9 @@ export interface Transfer {
   status: TransferStatus
   /** All that had to leave at least once. @unit bytes */
   readonly total: number
-  /** Of this pass. @unit bytes of memory */
+  /** `undefined` where no disk is copied along. */
+  readonly disk: DiskCopy | undefined
+  /** Of this pass. @unit bytes of memory, or of disks while they go first */
   remaining: number
   /** @unit bytes on the wire */
   sent: number
@@ -107,6 +123,7 @@ export function settle(transfer: Transfer, now: number): void {
   if (span <= 0 || transfer.rate <= 0 || !isConnected(transfer)) return
   const memory = Math.min(transfer.remaining, (transfer.rate * span) / wirePerByte(transfer))
   transfer.remaining -= memory
+  if (transfer.disk !== undefined && transfer.disk.waiting > 0) transfer.disk.copied += memory
   transfer.sent += memory * wirePerByte(transfer)
 }
 
@@ -122,17 +139,61 @@ export function milestoneIn(transfer: Transfer, now: number): number | undefined
   const { status, remaining, rate, roundBegan } = transfer
   if (status !== 'active') return rate > 0 || remaining === 0 ? time(transfer, remaining) : undefined
   if (rate <= 0) return remaining === 0 ? 0 : undefined
-  const left = Math.max(0, remaining - threshold(transfer))
+  const left = copiesDisks(transfer) ? remaining : Math.max(0, remaining - threshold(transfer))
   return Math.max(time(transfer, left), roundBegan + leastRound - now, 0)
 }
 
 const time = (transfer: Transfer, memory: number): number =>
   memory <= 0 ? 0 : (memory / (transfer.rate / wirePerByte(transfer))) * 1000
 
+/** Disks are copied for the first time, and memory waits. */
+export const copiesDisks = ({ disk }: Transfer): boolean => disk !== undefined && disk.waiting > 0
+
+/** All that is still to leave, memory that waits for the disks included. @unit bytes */
+export const leftOf = ({ remaining, disk }: Transfer): number => remaining + (disk?.waiting ?? 0)
+
+/** As a progress or a sample has it. */
+export const diskOf = ({ disk }: Transfer): { readonly disk?: DiskProgress } =>
+  disk === undefined
+    ? {}
+    : {
+        disk: {
+          copied: bytes(Math.round(disk.copied)),
+          remaining: bytes(Math.max(0, Math.round(disk.total - disk.copied))),
+          total: bytes(Math.round(disk.total)),
+        },
+      }
+
+/** The copy is through: with what was written meanwhile, or, where that is next to nothing, with memory. */
+function endDiskPass(transfer: Transfer, disk: DiskCopy, guest: Guest, now: number): void {
+  const dirtied = blocksWithin(guest, now - transfer.roundBegan)
+  const span = now - transfer.roundBegan
+  transfer.dirtyRate = span > 0 ? (dirtied / span) * 1000 : 0
+  disk.total += dirtied
+  transfer.remaining += dirtied
+  transfer.roundBegan = now
+  const caughtUp = dirtied <= (transfer.rate / wirePerByte(transfer)) * (leastRound / 1000)
+  if (!caughtUp) return
+  transfer.remaining += disk.waiting
+  disk.copied = disk.total
+  disk.waiting = 0
+  transfer.round = 1
+  transfer.sentBefore = transfer.sent
+}
+
 /** The bitmap is read again. @returns whether the rest goes over within the downtime limit: the guest can be stopped */
 export function endPass(transfer: Transfer, guest: Guest, now: number): boolean {
+  const { disk } = transfer
+  if (disk !== undefined && disk.waiting > 0) {
+    endDiskPass(transfer, disk, guest, now)
+    return false
+  }
   const span = now - transfer.roundBegan
   const dirtied = dirtiedWithin(guest, span)
+  if (disk !== undefined) {
+    disk.total += blocksWithin(guest, span)
+    disk.copied = disk.total
+  }
   transfer.dirtyRate = span > 0 ? (dirtied / span) * 1000 : 0
   throttleIfOutrun(transfer, dirtied)
   transfer.remaining += dirtied

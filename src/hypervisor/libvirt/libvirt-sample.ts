@@ -1,5 +1,5 @@
 /** libvirt's statistics of a migration job as one {@link Sample}. Fields: include/libvirt/libvirt-domain.h, VIR_DOMAIN_JOB_*. */
-import { bytes, bytesPerSecond, ms } from '../../core/units.ts'
+import { type Bytes, bytes, type BytesPerSecond, bytesPerSecond, ms } from '../../core/units.ts'
 import { paramsByName, type TypedParam } from '../../libvirt/public.ts'
 import type { MigrationStatus, Sample } from '../hypervisor.ts'
 import { domainState, pausedReason } from './libvirt-presence.ts'
@@ -19,6 +19,22 @@ export function numbersOf(params: readonly TypedParam[]): Numbers {
   }
 }
 
+/** While disks are copied, libvirt says nothing of memory: it counts whole. @param memory of the guest */
+export const withWholeMemory = (sample: Sample, memory: Bytes): Sample =>
+  isBeforeMemory(sample)
+    ? { ...sample, remaining: bytes(sample.remaining + memory), total: bytes(sample.total + memory) }
+    : sample
+
+/** What a guest dirties is memory and blocks; while disks are copied, blocks only. @param writes to blocks that were copied before */
+export function withWrites(sample: Sample, writes: BytesPerSecond): Sample {
+  if (isBeforeMemory(sample)) return { ...sample, dirtyRate: writes }
+  const { dirtyRate } = sample
+  return dirtyRate === undefined ? sample : { ...sample, dirtyRate: bytesPerSecond(dirtyRate + writes) }
+}
+
+/** Passes over memory are counted from 1. */
+export const isBeforeMemory = ({ disk, round }: Sample): boolean => disk !== undefined && round === 0
+
 /** @param from the daemon's word on a job that goes on, where `downtime` is what it expects, or on one that is over */
 export function sampleOf(params: readonly TypedParam[], status: MigrationStatus, from: 'live' | 'final'): Sample {
   const number = numbersOf(params)
@@ -26,11 +42,17 @@ export function sampleOf(params: readonly TypedParam[], status: MigrationStatus,
   const dirtyPages = number('memory_dirty_rate')
   const sum = (...fields: readonly string[]) => bytes(fields.reduce((total, field) => total + (number(field) ?? 0), 0))
   const downtime = number('downtime')
+  const disk = {
+    copied: sum('disk_processed'),
+    remaining: sum('disk_remaining'),
+    total: sum('disk_total'),
+  }
   return {
     status,
     sent: sum('memory_processed', 'disk_processed'),
     remaining: sum('memory_remaining', 'disk_remaining'),
     total: sum('memory_total', 'disk_total'),
+    disk: disk.total === 0 ? undefined : disk,
     zero: bytes((number('memory_constant') ?? 0) * pageSize),
     round: number('memory_iteration') ?? 0,
     dirtyRate: dirtyPages === undefined ? undefined : bytesPerSecond(dirtyPages * pageSize),

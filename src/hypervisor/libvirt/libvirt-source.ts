@@ -6,21 +6,42 @@ import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
-import { type Milliseconds, ms, seconds } from '../../core/units.ts'
+import { type Bytes, bytes, type Milliseconds, ms, seconds } from '../../core/units.ts'
 import { type Domain, errorCode, LibvirtCallError } from '../../libvirt/public.ts'
 import { neverAborts, poll, withDeadline } from '../../time/with-deadline.ts'
 import type { Adjustment, Definition, Landing, MigrationStatus, Sample } from '../hypervisor.ts'
+import { diskFailure } from '../disk-failure.ts'
 import { noSample } from '../no-sample.ts'
 import type { GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure } from './classify-libvirt-error.ts'
+import { CopyRate } from './copy-rate.ts'
 import { isNoDomain, uuidText } from './daemon.ts'
-import { factsOf, tombstoneXml } from './domain-xml.ts'
+import { factsOf, overrulesSafety, tombstoneXml } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
-import { parseDestination, printLibvirtDefinition } from './libvirt-definition.ts'
+import { parseDestination, persistentXml, printLibvirtDefinition } from './libvirt-definition.ts'
 import { domainState, pausedReason, presenceOf } from './libvirt-presence.ts'
-import { jobType, numbersOf, sampleOf, statusOf } from './libvirt-sample.ts'
-import { type Destination, downtimeOf, flagsOf, paramsOf, resumeFlag, speedOf } from './migration-params.ts'
+import {
+  isBeforeMemory,
+  jobType,
+  numbersOf,
+  sampleOf,
+  statusOf,
+  withWholeMemory,
+  withWrites,
+} from './libvirt-sample.ts'
+import {
+  type Destination,
+  downtimeOf,
+  flagsOf,
+  paramsOf,
+  refusalOf,
+  resumeFlag,
+  resumesPostCopy,
+  showVersion,
+  speedOf,
+} from './migration-params.ts'
 import { type Outcome, type Outgoing, OutgoingMigrations } from './outgoing.ts'
+import { readDisks } from './source-disks.ts'
 
 const askEvery = ms(50)
 /** A migration that nobody waits for any more is called off. */
@@ -34,25 +55,28 @@ const speedPostCopy = 1 << 0
 export class Source {
   readonly #domains: Domains
   readonly #outgoing: OutgoingMigrations
-  /** Definitions of VMs that were sent away from here, for the tombstone. */
-  readonly #sent = new Map<VmId, string>()
+  readonly #copyRate: CopyRate
 
   constructor(domains: Domains) {
     this.#domains = domains
-    this.#outgoing = new OutgoingMigrations(domains.daemon, domains.clock)
+    this.#outgoing = new OutgoingMigrations(domains)
+    this.#copyRate = new CopyRate(domains)
   }
 
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     const dom = await this.#domains.mustFind(vm, signal)
     try {
-      const [{ xml }, autostart] = await Promise.all([
+      const [{ xml }, live, { persistent }, autostart] = await Promise.all([
         this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal),
+        this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: 0 }, signal),
+        this.#domains.daemon.call('domainIsPersistent', { dom }, signal),
         this.#autostartOf(dom, signal),
       ])
-      const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), autostart, xml })
+      const disks = [...(await readDisks(this.#domains, dom, live.xml, signal))]
+      const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), persistent, autostart, xml, disks })
       return { driver: 'libvirt', vm, text }
     } catch (error) {
-      throw sourceFailure(vm, error)
+      throw sourceFailure(vm, this.#domains.host, error)
     }
   }
 
@@ -69,24 +93,35 @@ export class Source {
   async migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void> {
     try {
       const dom = await this.#domains.mustFind(vm, signal)
+      this.#insistOnOptions(vm, options)
       await this.#insistOnRunning(vm, dom, signal)
       const [{ persistent }, { xml }] = await Promise.all([
         this.#domains.daemon.call('domainIsPersistent', { dom }, signal),
         this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal),
       ])
-      if (persistent) this.#sent.set(vm, xml)
-      const sharedByWord = factsOf(xml).disks.some(disk => disk.sharedByWord)
-      const flags = flagsOf(options, { persistent, sharedByWord })
+      const destination = parseDestination(to.uri)
+      const traits = { persistent, overrulesSafety: overrulesSafety(factsOf(xml).disks) }
+      const flags = flagsOf(options, traits, destination)
       await this.#setDowntime(dom, tuning.downtimeLimit, signal)
-      await this.#start(vm, dom, parseDestination(to.uri), tuning.rate, options, flags, signal)
+      await this.#start(vm, dom, destination, tuning.rate, options, flags, signal)
+      if (this.#outgoing.of(vm)?.outcome === undefined)
+        await this.#copyRate.begin(vm, dom, tuning.rate, destination.copy, signal)
     } catch (error) {
-      throw sourceFailure(vm, error)
+      throw sourceFailure(vm, this.#domains.host, error)
     }
+  }
+
+  #insistOnOptions(vm: VmId, options: StartOptions): void {
+    const detail = refusalOf(options, this.#domains.daemon.version)
+    if (detail !== undefined)
+      throw new MigrationError(vm, { code: 'cannot-move', detail: `${this.#domains.host}: ${detail}` })
   }
 
   async #insistOnRunning(vm: VmId, dom: Domain, signal: AbortSignal): Promise<void> {
     const presence = presenceOf(await this.#domains.look(dom, signal))
     if (presence.state === 'running' && !presence.migrating) return
+    if (presence.state === 'absent')
+      throw new MigrationError(vm, { code: 'not-there', detail: `it is shut off at ${this.#domains.host}` })
     const does = presence.state === 'running' ? 'being migrated already' : presence.state
     const detail = `it is ${does} at ${this.#domains.host}; only a VM that runs there, and is left alone, can be moved`
     throw new MigrationError(vm, { code: 'source-refused', detail })
@@ -104,7 +139,8 @@ export class Source {
   ): Promise<void> {
     const args = { dom, dconnuri: to.connect, params: paramsOf(to, rate, options), cookieIn: Buffer.alloc(0), flags }
     this.#domains.daemon.takeStatistics(dom)
-    const outgoing = await this.#outgoing.start(vm, args, options, signal)
+    const started = { postCopy: options.postCopy, target: to.host }
+    const outgoing = await this.#outgoing.start(vm, args, started, signal)
     const answered = new AbortController()
     const either = AbortSignal.any([signal, answered.signal])
     try {
@@ -115,7 +151,8 @@ export class Source {
       if (outcome === 'flows' || outcome.kind === 'completed') return
       if (outcome.kind === 'unknown')
         throw new Error(`the daemon of ${this.#domains.host} went away while ${vm} was started`)
-      throw new MigrationError(vm, outcome.failure, { cause: outcome.cause })
+      const failure = diskFailure(outcome.cause.said, to.host) ?? outcome.failure
+      throw new MigrationError(vm, failure, { cause: outcome.cause })
     } catch (error) {
       if (signal.aborted) await this.#callOff(vm)
       throw error
@@ -127,7 +164,9 @@ export class Source {
   async #flows(dom: Domain, signal: AbortSignal): Promise<'flows' | undefined> {
     try {
       const { type, params } = await this.#domains.daemon.call('domainGetJobStats', { dom, flags: 0 }, signal)
-      return type === jobType.unbounded && (numbersOf(params)('memory_total') ?? 0) > 0 ? 'flows' : undefined
+      const number = numbersOf(params)
+      const total = (number('memory_total') ?? 0) + (number('disk_total') ?? 0)
+      return type === jobType.unbounded && total > 0 ? 'flows' : undefined
     } catch (error) {
       if (error instanceof LibvirtCallError) return undefined // it is gone already: the outcome is about to come
       throw error
@@ -162,7 +201,12 @@ export class Source {
       ])
       const remaining = numbersOf(params)('memory_remaining') ?? 0
       const status = statusOf(type, state, reason, remaining)
-      const sample = sampleOf(params, goesOn && status === 'none' ? 'starting' : status, 'live')
+      const told = sampleOf(params, goesOn && status === 'none' ? 'starting' : status, 'live')
+      const writes = await this.#copyRate.hold(vm, dom, told, signal)
+      const sample = withWrites(
+        isBeforeMemory(told) ? withWholeMemory(told, await this.#memoryOf(dom, signal)) : told,
+        writes,
+      )
       if (outgoing !== undefined) outgoing.last = sample
       if (status === 'stopping') this.#ringSoon(vm)
       return sample
@@ -171,6 +215,11 @@ export class Source {
         return unseen
       throw error
     }
+  }
+
+  async #memoryOf(dom: Domain, signal: AbortSignal): Promise<Bytes> {
+    const { maxMemory } = await this.#domains.daemon.call('domainGetInfo', { dom }, signal)
+    return bytes(maxMemory * 1024)
   }
 
   /** Nobody tells when the last byte has left. */
@@ -195,7 +244,7 @@ export class Source {
         : failure.code === 'cancelled'
           ? 'cancelled'
           : 'failed'
-    return { ...outgoing.last, status, error: cause.said }
+    return { ...outgoing.last, status, error: cause.said, failure: diskFailure(cause.said, outgoing.target) }
   }
 
   async #isBroken(dom: Domain, signal: AbortSignal): Promise<boolean> {
@@ -211,7 +260,10 @@ export class Source {
     const dom = await this.#domains.mustFind(vm, signal)
     if ('rate' in to) {
       const bandwidth = speedOf(to.rate)
-      await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: 0 }, signal)
+      const now = await this.sample(vm, signal)
+      if (now.disk === undefined)
+        await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: 0 }, signal)
+      else await this.#copyRate.change(vm, dom, to.rate, now, signal)
       if (this.#outgoing.of(vm)?.postCopy === true)
         await this.#domains.daemon.call('domainMigrateSetMaxSpeed', { dom, bandwidth, flags: speedPostCopy }, signal)
     }
@@ -235,11 +287,17 @@ export class Source {
     const dom = await this.#domains.mustFind(vm, signal)
     const options = { channels: 1, compression: 'none', autoConverge: false, postCopy: true } as const
     const { persistent } = await this.#domains.daemon.call('domainIsPersistent', { dom }, signal)
-    const flags = flagsOf(options, { persistent, sharedByWord: false }) | resumeFlag
+    const { version } = this.#domains.daemon
+    if (!resumesPostCopy(version))
+      throw new Error(
+        `libvirt ${showVersion(version ?? 0)} at ${this.#domains.host} cannot join a broken post-copy again (8.5 can); ${vm} waits on both hosts: update libvirt there, it keeps its guests`,
+      )
     const destination = parseDestination(to.uri)
+    const flags = flagsOf(options, { persistent, overrulesSafety: false }, destination) | resumeFlag
     const params = paramsOf(destination, undefined, options)
     const args = { dom, dconnuri: destination.connect, params, cookieIn: Buffer.alloc(0), flags }
-    const outgoing = await this.#outgoing.start(vm, args, options, signal)
+    const started = { postCopy: true, target: destination.host }
+    const outgoing = await this.#outgoing.start(vm, args, started, signal)
     const joined = async (inner: AbortSignal): Promise<true | undefined> =>
       (await this.#isBroken(dom, inner)) ? undefined : true
     const answered = new AbortController()
@@ -269,16 +327,16 @@ export class Source {
   }
 
   /** The daemon has ended and undefined the source, as a rule; what it left is cleared away, and the tombstone set. */
-  async retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
+  async retire(vm: VmId, proof: RunsElsewhere, kept: Definition | undefined, signal: AbortSignal): Promise<void> {
     const dom = await this.#domains.daemon.find(vm, signal)
-    if (dom !== undefined) await this.#clearSource(vm, dom, signal)
-    const xml = this.#sent.get(vm)
-    if (xml === undefined) return
+    const left = dom === undefined ? undefined : await this.#clearSource(vm, dom, signal)
+    const xml = (kept === undefined ? undefined : persistentXml(kept)) ?? left
+    if (xml === undefined) return // never defined here, so nothing can be started
     await this.#domains.daemon.call('domainDefineXmlFlags', { xml: tombstoneXml(xml, proof.host), flags: 0 }, signal)
-    this.#sent.delete(vm)
   }
 
-  async #clearSource(vm: VmId, dom: Domain, signal: AbortSignal): Promise<void> {
+  /** @returns the definition that was there still */
+  async #clearSource(vm: VmId, dom: Domain, signal: AbortSignal): Promise<string | undefined> {
     // Its daemon is at it: that takes a second or two after the target has begun to run.
     const presence = await poll(this.#domains.clock, askEvery, signal, async inner => {
       const now = await this.#domains.presence(vm, inner)
@@ -289,25 +347,24 @@ export class Source {
       const detail = `${this.#domains.host} will not end it: it is ${presence.state} there, though it runs at its target`
       throw new MigrationError(vm, { code: 'source-refused', detail })
     }
-    const persistent = await this.#keepDefinition(vm, signal)
+    const xml = await this.#definitionLeft(vm, signal)
     if (presence.state === 'paused')
       await ignoreGone(this.#domains.daemon.call('domainDestroyFlags', { dom, flags: 0 }, signal))
-    if (persistent)
+    if (xml !== undefined)
       await ignoreGone(this.#domains.daemon.call('domainUndefineFlags', { dom, flags: undefineFlags }, signal))
+    return xml
   }
 
-  /** @returns whether there is one: libvirt has removed it, as a rule */
-  async #keepDefinition(vm: VmId, signal: AbortSignal): Promise<boolean> {
+  /** As a rule there is none: libvirt has removed it. */
+  async #definitionLeft(vm: VmId, signal: AbortSignal): Promise<string | undefined> {
     const dom = await this.#domains.daemon.find(vm, signal)
-    if (dom === undefined) return false
+    if (dom === undefined) return undefined
     try {
       const { persistent } = await this.#domains.daemon.call('domainIsPersistent', { dom }, signal)
-      if (!persistent) return false
-      const { xml } = await this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal)
-      this.#sent.set(vm, xml)
-      return true
+      if (!persistent) return undefined
+      return (await this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal)).xml
     } catch (error) {
-      if (isNoDomain(error)) return false
+      if (isNoDomain(error)) return undefined
       throw error
     }
   }

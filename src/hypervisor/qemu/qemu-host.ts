@@ -5,11 +5,12 @@
  * `postmigrate` until it is retired; a source whose migration breaks before that goes on by itself (QEMU does that).
  */
 import type { HostId, VmId } from '../../core/ids.ts'
+import { type PolicyWords, wordsBeyondDefault } from '../../core/inventory/policy-words.ts'
 import type { Vm } from '../../core/inventory/vm.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
-import type { StartOptions } from '../../core/migration/start-options.ts'
+import { compressions, type StartOptions } from '../../core/migration/start-options.ts'
 import {
   type Bytes,
   bytes,
@@ -21,6 +22,8 @@ import {
 } from '../../core/units.ts'
 import {
   ignoreReply,
+  parseMemorySize,
+  parseQueryBlock,
   parseQueryDirtyRate,
   parseQueryMigrate,
   parseQueryStatus,
@@ -42,12 +45,19 @@ import type {
 } from '../hypervisor.ts'
 import type { Departed, GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure, targetFailure } from './classify-qemu-error.ts'
-import { commandLine, monitorSockets, parseDefinition, printDefinition, type QemuDefinition } from './definition.ts'
+import { parseArrival, parseLanding, printArrival, printLanding } from './arrival.ts'
+import { commandLine, monitorSockets, printDefinition, type QemuDefinition } from './definition.ts'
+import { endExports, exportDisks, type Listening } from './export-disks.ts'
+import { FreePorts } from './free-ports.ts'
+import { ImageRoom } from './image-room.ts'
 import { capabilitiesOf, parametersOf, startParametersOf } from './migration-settings.ts'
+import { Mirrors } from './mirrors.ts'
 import { MonitorPool } from './monitor-pool.ts'
-import { presenceOf } from './qemu-presence.ts'
-import { sampleOf } from './qemu-sample.ts'
+import { isSending, presenceOf } from './qemu-presence.ts'
+import { sampleOf, withDisks } from './qemu-sample.ts'
+import { disksToCopy, mediaOf, withLengths } from './source-images.ts'
 import { VmFolder } from './vm-folder.ts'
+import { writePolicy } from './write-policy.ts'
 
 export interface QemuHostOptions {
   readonly host: HostId
@@ -61,14 +71,21 @@ export interface QemuHostOptions {
   readonly clock: Clock
 }
 
-/** The range that libvirt uses too, so that operators have it open already. */
-const firstPort = 49_152
-const lastPort = 49_215
 /** A process that was told to end is gone within this. */
 const endsWithin = ms(10_000)
 /** A monitor that is silent for so long is stuck: a target whose main thread waits for a page of a broken post-copy is. */
 const monitorAnswersWithin = ms(4_000)
 const askEvery = ms(50)
+/** Events after which a migration is worth a look. */
+const telling: ReadonlySet<string> = new Set([
+  'MIGRATION',
+  'STOP',
+  'RESUME',
+  'SHUTDOWN',
+  'BLOCK_JOB_READY',
+  'BLOCK_JOB_ERROR',
+  'JOB_STATUS_CHANGE',
+])
 const watchEvery = ms(2_000)
 /**
  * QEMU samples no block of memory below this (migration/dirtyrate.c, MIN_RAMBLOCK_SIZE): a small guest cannot be measured. Its other
@@ -85,6 +102,7 @@ export class QemuHost implements Hypervisor {
   readonly driver = 'qemu'
   readonly capabilities: Capabilities = {
     inFlight: { rate: true, downtimeLimit: true, throttle: true, postCopy: true },
+    atStart: { compression: compressions },
     rateStep: bytesPerSecond(1),
     selfCompleting: false,
   }
@@ -92,14 +110,19 @@ export class QemuHost implements Hypervisor {
   readonly #options: QemuHostOptions
   readonly #folder: VmFolder
   readonly #monitors: MonitorPool
+  readonly #mirrors: Mirrors
+  readonly #images: ImageRoom
   readonly #sockets = new Map<VmId, readonly string[]>()
-  #nextPort = firstPort
+  readonly #memory = new Map<VmId, Bytes>()
+  readonly #ports = new FreePorts()
 
   constructor(options: QemuHostOptions) {
     this.host = options.host
     this.#options = options
     this.#folder = new VmFolder(options.remote, options.folder)
     this.#monitors = new MonitorPool(options.remote, options.clock)
+    this.#mirrors = new Mirrors(options.clock)
+    this.#images = new ImageRoom(options.host, options.remote, this.#folder)
   }
 
   async facts(signal: AbortSignal): Promise<HostFacts> {
@@ -120,13 +143,15 @@ export class QemuHost implements Hypervisor {
     return Promise.all(
       entries
         .filter(({ as, alive }) => as === 'living' || alive)
-        .map(async ({ definition, as }): Promise<Listing> => {
+        .map(async ({ definition, unread, as }): Promise<Listing> => {
           const presence = await this.presence(definition.name, signal)
           // A controller died between telling it to run and writing that down.
           if (as === 'arriving' && presence.state === 'running') await this.#folder.settle(definition.name, signal)
           return {
             vm: { ...vmFrom(definition, this.host), paused: presence.state === 'paused' && presence.as === 'home' },
             presence,
+            own: wordsBeyondDefault(definition),
+            unread,
           }
         }),
     )
@@ -166,6 +191,8 @@ export class QemuHost implements Hypervisor {
     ])
     const state = { runState: status.status, migration: migration.status, arriving: false }
     const presence = presenceOf(state)
+    if (presence.state === 'running' && !presence.migrating)
+      return { ...presence, migrating: (await this.#mirrors.jobs(client, signal)).length > 0 }
     if (presence.state !== 'paused' || presence.as !== 'home') return presence
     return presenceOf({ ...state, arriving: (await this.#folder.read(vm, signal))?.as === 'arriving' })
   }
@@ -223,11 +250,21 @@ export class QemuHost implements Hypervisor {
     })
   }
 
+  setPolicy(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void> {
+    return writePolicy(this.#folder, { vm, host: this.host, own }, signal)
+  }
+
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     const entry = await this.#folder.read(vm, signal)
     if (entry === undefined)
-      throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no definition of it` })
-    return { driver: this.driver, vm, text: printDefinition(entry.definition) }
+      throw new MigrationError(vm, { code: 'not-there', detail: `${this.host} has no definition of it` })
+    const { definition } = entry
+    const client = await this.#monitor(vm, signal)
+    const drives = await client.execute('query-block', {}, parseQueryBlock, signal)
+    const dir = this.#folder.dirOf(vm)
+    const copied = disksToCopy(vm, this.host, definition, drives, dir)
+    const disks = await Promise.all(copied.map(disk => withLengths(this.#options.remote, disk, dir, signal)))
+    return { driver: this.driver, vm, text: printArrival({ definition, disks, media: mediaOf(drives, dir) }) }
   }
 
   async migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void> {
@@ -238,14 +275,23 @@ export class QemuHost implements Hypervisor {
         const detail = `it is ${status} at ${this.host}; a move would set it running at the target`
         throw new MigrationError(vm, { code: 'source-refused', detail })
       }
-      await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
+      const before = await client.execute('query-migrate', {}, parseQueryMigrate, signal)
+      if (isSending(before.status)) {
+        const detail = `it is being migrated from ${this.host} already (${before.status})`
+        throw new MigrationError(vm, { code: 'source-refused', detail })
+      }
+      const { migrate, disks } = parseLanding(to.uri)
+      const pauses = disks === null ? 'goes on' : 'pauses'
+      await client.execute('migrate-set-capabilities', capabilitiesOf(options, pauses), ignoreReply, signal)
       await client.execute(
         'migrate-set-parameters',
         { ...startParametersOf(options), ...parametersOf(tuning) },
         ignoreReply,
         signal,
       )
-      await client.execute('migrate', { uri: to.uri }, ignoreReply, signal)
+      this.#mirrors.forget(vm)
+      if (disks === null) await client.execute('migrate', { uri: migrate }, ignoreReply, signal)
+      else await this.#mirrors.start(vm, client, disks, migrate, tuning.rate, signal)
     } catch (error) {
       throw sourceFailure(vm, error)
     }
@@ -253,46 +299,61 @@ export class QemuHost implements Hypervisor {
 
   async sample(vm: VmId, signal: AbortSignal): Promise<Sample> {
     const client = await this.#monitor(vm, signal)
-    const [migration, status] = await Promise.all([
-      client.execute('query-migrate', {}, parseQueryMigrate, signal),
-      client.execute('query-status', {}, parseQueryStatus, signal),
-    ])
-    return sampleOf(migration, status.status)
+    const { migration, copy } = await this.#mirrors.advance(vm, client, signal)
+    const status = await client.execute('query-status', {}, parseQueryStatus, signal)
+    const sample = sampleOf(migration, status.status)
+    return copy === undefined ? sample : withDisks(sample, copy, await this.#memoryOf(vm, client, signal))
+  }
+
+  async #memoryOf(vm: VmId, client: QmpClient, signal: AbortSignal): Promise<Bytes> {
+    const known = this.#memory.get(vm)
+    if (known !== undefined) return known
+    const memory = await client.execute('query-memory-size-summary', {}, parseMemorySize, signal)
+    this.#memory.set(vm, memory)
+    return memory
   }
 
   async *signals(vm: VmId, signal: AbortSignal): AsyncIterable<'changed'> {
     const client = await this.#monitor(vm, signal)
     for await (const event of client.events(signal)) {
-      if (event.name === 'MIGRATION' || event.name === 'STOP' || event.name === 'RESUME' || event.name === 'SHUTDOWN')
-        yield 'changed'
+      if (telling.has(event.name)) yield 'changed'
     }
     yield 'changed'
   }
 
   async adjust(vm: VmId, to: Adjustment, signal: AbortSignal): Promise<void> {
-    await this.#execute(vm, 'migrate-set-parameters', parametersOf(to), signal)
+    const client = await this.#monitor(vm, signal)
+    const shared = 'rate' in to && (await this.#mirrors.setRate(vm, client, to.rate, signal))
+    const { rate: _rate, ...others } = to
+    const parameters = parametersOf(shared ? others : to)
+    if (Object.keys(parameters).length > 0)
+      await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
   }
 
-  startPostCopy(vm: VmId, signal: AbortSignal): Promise<void> {
-    return this.#execute(vm, 'migrate-start-postcopy', {}, signal)
+  async startPostCopy(vm: VmId, signal: AbortSignal): Promise<void> {
+    if (this.#mirrors.isBeforeMemory(vm))
+      throw new Error(`${vm}: its disks are still copied, and post-copy is for memory; ask again when memory flows`)
+    await this.#execute(vm, 'migrate-start-postcopy', {}, signal)
   }
 
   rejoin(vm: VmId, to: Landing, signal: AbortSignal): Promise<void> {
-    return this.#execute(vm, 'migrate', { uri: to.uri, resume: true }, signal)
+    return this.#execute(vm, 'migrate', { uri: parseLanding(to.uri).migrate, resume: true }, signal)
   }
 
-  cancel(vm: VmId, signal: AbortSignal): Promise<void> {
-    return this.#execute(vm, 'migrate_cancel', {}, signal)
+  async cancel(vm: VmId, signal: AbortSignal): Promise<void> {
+    await this.#mirrors.cancel(vm, await this.#monitor(vm, signal), signal)
   }
 
   resume(vm: VmId, _proof: GoneElsewhere, signal: AbortSignal): Promise<void> {
     return this.#execute(vm, 'cont', {}, signal)
   }
 
-  async retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
+  /** The folder has its definition still, which is what the tombstone is made of. */
+  async retire(vm: VmId, proof: RunsElsewhere, _kept: Definition | undefined, signal: AbortSignal): Promise<void> {
     await this.#end(vm, signal)
     await this.#folder.bury(vm, proof.host, signal)
     this.#sockets.delete(vm)
+    this.#mirrors.forget(vm)
   }
 
   /** The process is asked to quit, and seen gone. */
@@ -310,18 +371,23 @@ export class QemuHost implements Hypervisor {
   async prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
     const { vm } = definition
     try {
-      const parsed = parseDefinition(definition.text)
+      const { definition: parsed, disks, media } = parseArrival(definition.text)
       await this.#makeRoom(parsed, signal)
-      await this.#folder.writeArriving(parsed, definition.text, signal)
+      await this.#images.insistOnMedia(vm, media, signal)
+      const wasHere = disks.length > 0 && (await this.#folder.wasHere(vm, parsed.uuid, signal))
+      await this.#folder.writeArriving(parsed, printDefinition(parsed), signal)
+      const copy = await this.#images.make(vm, disks, wasHere, signal)
       const dir = this.#folder.dirOf(vm)
       this.#sockets.set(vm, monitorSockets(parsed, dir))
       await runOk(this.#options.remote, commandLine(parsed, dir, 'target'), {}, signal)
       const client = await this.#monitor(vm, signal)
-      await client.execute('migrate-set-capabilities', capabilitiesOf(options), ignoreReply, signal)
+      await client.execute('migrate-set-capabilities', capabilitiesOf(options, 'goes on'), ignoreReply, signal)
       const parameters = startParametersOf(options)
       if (Object.keys(parameters).length > 0)
         await client.execute('migrate-set-parameters', parameters, ignoreReply, signal)
-      return await this.#listen(vm, 'migrate-incoming', signal)
+      const nbd = await exportDisks(vm, client, this.#listening(), copy, signal)
+      const migrate = await this.#listen(vm, 'migrate-incoming', signal)
+      return { driver: this.driver, uri: printLanding({ migrate, disks: nbd }) }
     } catch (error) {
       await this.#cleanUp(vm, error)
       throw targetFailure(vm, error)
@@ -330,7 +396,7 @@ export class QemuHost implements Hypervisor {
 
   /** What a failed {@link prepare} left, as far as this host can be asked; the next attempt makes room for itself anyway. */
   async #cleanUp(vm: VmId, cause: unknown): Promise<void> {
-    if (cause instanceof MigrationError || cause instanceof HostUnreachable) return
+    if (cause instanceof HostUnreachable) return
     try {
       await withDeadline(this.#options.clock, endsWithin, `clearing ${vm} at ${this.host}`, neverAborts, inner =>
         this.discard(vm, inner),
@@ -353,36 +419,40 @@ export class QemuHost implements Hypervisor {
     await this.discard(vm, signal)
   }
 
-  /** Ports are tried in turn: other migrations, and other programs, may have some. */
-  async #listen(vm: VmId, command: 'migrate-incoming' | 'migrate-recover', signal: AbortSignal): Promise<Landing> {
-    for (let tries = firstPort; ; tries += 1) {
-      const port = this.#nextPort
-      this.#nextPort = port === lastPort ? firstPort : port + 1
-      const uri = `tcp:${this.#options.migrationAddress}:${port}`
-      try {
-        if (command === 'migrate-recover') await this.#executeOutOfBand(vm, command, { uri }, signal)
-        else await this.#execute(vm, command, { uri }, signal)
-        return { driver: this.driver, uri }
-      } catch (error) {
-        const failure = targetFailure(vm, error)
-        const taken = failure instanceof MigrationError && failure.failure.code === 'no-free-port'
-        if (!taken || tries >= lastPort) throw error
-      }
-    }
+  #listening(): Listening {
+    return { name: this.host, address: this.#options.migrationAddress, ports: this.#ports }
   }
 
-  reopen(vm: VmId, signal: AbortSignal): Promise<Landing> {
-    return this.#listen(vm, 'migrate-recover', signal)
+  async #listen(vm: VmId, command: 'migrate-incoming' | 'migrate-recover', signal: AbortSignal): Promise<string> {
+    return this.#ports.listen(vm, async port => {
+      const uri = `tcp:${this.#options.migrationAddress}:${port}`
+      if (command === 'migrate-recover') await this.#executeOutOfBand(vm, command, { uri }, signal)
+      else await this.#execute(vm, command, { uri }, signal)
+      return uri
+    })
+  }
+
+  async reopen(vm: VmId, signal: AbortSignal): Promise<Landing> {
+    const migrate = await this.#listen(vm, 'migrate-recover', signal)
+    return { driver: this.driver, uri: printLanding({ migrate, disks: null }) }
   }
 
   async run(vm: VmId, _proof: Departed, signal: AbortSignal): Promise<void> {
+    await endExports(await this.#monitor(vm, signal), signal)
     // While the last state is still being loaded, `cont` is remembered and takes effect when it is (QEMU: qmp_cont, RUN_STATE_INMIGRATE).
     await this.#execute(vm, 'cont', {}, signal)
     await this.#folder.settle(vm, signal)
+    this.#images.forget(vm)
+  }
+
+  /** A controller that died between telling it to run and writing that down left it as one that arrives. */
+  adopt({ vm }: Definition, signal: AbortSignal): Promise<void> {
+    return this.#folder.settle(vm, signal)
   }
 
   async discard(vm: VmId, signal: AbortSignal): Promise<void> {
     const presence = await this.presence(vm, signal)
+    this.#images.forget(vm)
     if (presence.state === 'absent') {
       await this.#monitors.drop(vm)
       await this.#folder.removeArriving(vm, signal)

@@ -19,11 +19,14 @@ const sendingStatuses: ReadonlySet<string> = new Set([
   'device',
 ])
 
+/** A migration from here goes on. @param status of `query-migrate` */
+export const isSending = (status: string): boolean => sendingStatuses.has(status)
+
 export function presenceOf({ runState, migration, arriving }: QemuState): Presence {
   if (migration.startsWith('postcopy-')) return { state: 'split', broken: migration === 'postcopy-paused' }
   switch (runState) {
     case 'running':
-      return { state: 'running', migrating: sendingStatuses.has(migration) }
+      return { state: 'running', migrating: isSending(migration) }
     case 'inmigrate':
       return { state: 'incoming' }
     case 'postmigrate':

@@ -1,7 +1,29 @@
 /** `query-migrate` and `query-status` of a source, as one {@link Sample}. */
-import { bytes } from '../../core/units.ts'
+import { type Bytes, bytes, bytesPerSecond } from '../../core/units.ts'
 import type { QueryMigrate } from '../../qmp/public.ts'
 import type { MigrationStatus, Sample } from '../hypervisor.ts'
+import { noSample } from '../no-sample.ts'
+import type { CopyState } from './mirrors.ts'
+
+/**
+ * Memory and disks as one. While disks are copied, memory does not flow, and counts whole.
+ * @param memory of the guest
+ */
+export function withDisks(sample: Sample, { stage, error, failure, disk, writes }: CopyState, memory: Bytes): Sample {
+  const whole = stage === 'disks' || sample.total === 0 ? memory : sample.total
+  const ofMemory = stage === 'disks' ? { ...noSample, remaining: whole } : sample
+  return {
+    ...ofMemory,
+    status: stage === 'memory' ? sample.status : stage === 'disks' ? 'active' : stage,
+    sent: bytes(ofMemory.sent + disk.copied),
+    remaining: bytes(ofMemory.remaining + disk.remaining),
+    total: bytes(whole + disk.total),
+    disk,
+    dirtyRate: stage === 'disks' ? writes : ofMemory.dirtyRate && bytesPerSecond(ofMemory.dirtyRate + writes),
+    error: error ?? ofMemory.error,
+    failure,
+  }
+}
 
 /** @param runState of the guest: QEMU's status stays `active` while the guest is stopped for the last part, only the run state tells */
 export function sampleOf(migration: QueryMigrate, runState: string): Sample {
@@ -11,6 +33,7 @@ export function sampleOf(migration: QueryMigrate, runState: string): Sample {
     sent: ram?.transferred ?? bytes(0),
     remaining: ram?.remaining ?? bytes(0),
     total: ram?.total ?? bytes(0),
+    disk: undefined,
     zero: bytes((ram?.duplicatePages ?? 0) * (ram?.pageSize ?? 4096)),
     round: ram?.dirtySyncCount ?? 0,
     dirtyRate: ram?.dirtyRate,

@@ -5,22 +5,23 @@
  *     vm.json         lives here
  *     arriving.json   is being received, has not been told to run yet
  *     evacuated.json  left; nothing may start it here
+ *
+ * While a VM arrives, what its folder held before, and which images were made for it, are on record there: if it does not come, only
+ * what it brought is removed. Its disks of before, which it left behind when it was evacuated from here, stay.
  */
 import { z } from 'zod'
 import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
-import { type Remote, runOk } from '../../remote/remote.ts'
-import {
-  arrivingFile,
-  definitionFile,
-  parseDefinition,
-  pidFile,
-  type QemuDefinition,
-  tombstoneFile,
-} from './definition.ts'
+import { CommandFailed, type Remote, runOk } from '../../remote/remote.ts'
+import { arrivingFile, definitionFile, pidFile, type QemuDefinition, tombstoneFile } from './definition.ts'
+import { readDefinition, type ReadDefinition } from './read-definition.ts'
 
-export interface FolderEntry {
-  readonly definition: QemuDefinition
+/** Names of what was in the folder before an arrival, a line each. */
+const beforeFile = 'arriving-before'
+/** Absolute paths of images made for an arrival, a line each; written before they are made. */
+const madeFile = 'arriving-made'
+
+export interface FolderEntry extends ReadDefinition {
   readonly as: 'living' | 'arriving'
   readonly alive: boolean
 }
@@ -48,6 +49,8 @@ for d in */; do
 done`
 
 const lineSchema = z.object({ name: z.string(), file: z.string(), alive: z.boolean(), text: z.base64() })
+
+const noneLives = 44
 
 export class VmFolder {
   readonly #remote: Remote
@@ -79,8 +82,8 @@ export class VmFolder {
       if (line === '') continue
       const { name, file, alive, text: encoded } = lineSchema.parse(JSON.parse(line))
       try {
-        const definition = parseDefinition(Buffer.from(encoded, 'base64').toString('utf8'))
-        entries.push({ definition, as: file === definitionFile ? 'living' : 'arriving', alive })
+        const read = readDefinition(Buffer.from(encoded, 'base64').toString('utf8'))
+        entries.push({ ...read, as: file === definitionFile ? 'living' : 'arriving', alive })
       } catch (error) {
         bad.push({ name, why: explain(error) })
       }
@@ -96,8 +99,8 @@ export class VmFolder {
     if (result.code !== 0) return undefined
     const [file, ...rest] = result.stdout.split('\n')
     try {
-      const definition = parseDefinition(rest.join('\n'))
-      return { definition, as: file === definitionFile ? 'living' : 'arriving', alive: await this.isAlive(vm, signal) }
+      const read = readDefinition(rest.join('\n'))
+      return { ...read, as: file === definitionFile ? 'living' : 'arriving', alive: await this.isAlive(vm, signal) }
     } catch (error) {
       throw new MigrationError(
         vm,
@@ -123,20 +126,69 @@ export class VmFolder {
 
   async writeArriving(definition: QemuDefinition, text: string, signal: AbortSignal): Promise<void> {
     const dir = this.dirOf(definition.name)
-    const script = `mkdir -p "$1" && rm -f "$1/${tombstoneFile}" && cat >"$1/${arrivingFile}.new" && sync "$1/${arrivingFile}.new" && mv "$1/${arrivingFile}.new" "$1/${arrivingFile}"`
+    const script = `if [ -d "$1" ]; then
+  if [ ! -f "$1/${arrivingFile}" ]; then before=$(ls -A "$1") && printf '%s\\n' "$before" >"$1/${beforeFile}"; fi
+else mkdir -p "$1"; fi
+cat >"$1/${arrivingFile}.new" && sync "$1/${arrivingFile}.new" && mv "$1/${arrivingFile}.new" "$1/${arrivingFile}"`
     await runOk(this.#remote, ['sh', '-c', script, 'sh', dir], { stdin: text }, signal)
+  }
+
+  /** Whether this very VM left this host earlier. */
+  async wasHere(vm: VmId, uuid: string, signal: AbortSignal): Promise<boolean> {
+    const argv = ['grep', '-qs', '-F', '--', uuid, `${this.dirOf(vm)}/${tombstoneFile}`]
+    return (await this.#remote.run(argv, {}, signal)).code === 0
+  }
+
+  /** Images that are about to be made for an arrival. @param paths absolute */
+  async recordMade(vm: VmId, paths: readonly string[], signal: AbortSignal): Promise<void> {
+    const file = `${this.dirOf(vm)}/${madeFile}`
+    const script = `cat >"$1.new" && sync "$1.new" && mv "$1.new" "$1"`
+    await runOk(
+      this.#remote,
+      ['sh', '-c', script, 'sh', file],
+      { stdin: paths.map(path => `${path}\n`).join('') },
+      signal,
+    )
   }
 
   /** What arrived lives here now. Idempotent. */
   async settle(vm: VmId, signal: AbortSignal): Promise<void> {
-    const script = `cd "$1" && if [ -f ${arrivingFile} ]; then mv ${arrivingFile} ${definitionFile}; fi && sync .`
+    const script = `cd "$1" && if [ -f ${arrivingFile} ]; then mv ${arrivingFile} ${definitionFile}; fi && rm -f ${tombstoneFile} ${beforeFile} ${madeFile} && sync .`
     await runOk(this.#remote, ['sh', '-c', script, 'sh', this.dirOf(vm)], {}, signal)
   }
 
   /** Removes what an arrival left behind: only when it is one, and its process is gone. Idempotent. */
   async removeArriving(vm: VmId, signal: AbortSignal): Promise<void> {
-    const script = `[ -d "$1" ] || exit 0; [ -f "$1/${definitionFile}" ] && exit 0; rm -f "$1/${arrivingFile}" && rm -rf "$1"`
+    const script = `cd "$1" 2>/dev/null || exit 0
+[ -f ${definitionFile} ] && exit 0
+[ -f ${arrivingFile} ] || exit 0
+if [ -f ${madeFile} ]; then while IFS= read -r f; do rm -f -- "$f"; done <${madeFile}; fi
+if [ ! -f ${beforeFile} ]; then cd .. && rm -rf -- "$1"; exit 0; fi
+before=$(cat ${beforeFile})
+for f in * .[!.]*; do
+  [ -d "$f" ] || [ "$f" = ${arrivingFile} ] || printf '%s\\n' "$before" | grep -qxF -- "$f" || rm -f -- "$f"
+done
+rm -f ${beforeFile} ${arrivingFile}`
     await runOk(this.#remote, ['sh', '-c', script, 'sh', this.dirOf(vm)], {}, signal)
+  }
+
+  /**
+   * Writes the definition of a VM that lives here anew. One that left meanwhile is not brought back.
+   * @returns false when none lives here (any more). @throws CommandFailed when the folder cannot be written
+   */
+  async rewrite(definition: QemuDefinition, text: string, signal: AbortSignal): Promise<boolean> {
+    const script = `cd "$1" 2>/dev/null && [ -f ${definitionFile} ] || exit ${noneLives}
+[ -f ${tombstoneFile} ] && { echo "$1/${tombstoneFile} says that it left; remove that file if it lives here" >&2; exit 1; }
+cat >${definitionFile}.new && sync ${definitionFile}.new || exit 1
+[ -f ${definitionFile} ] || { rm ${definitionFile}.new; exit ${noneLives}; }
+mv ${definitionFile}.new ${definitionFile} || exit 1
+[ -f ${tombstoneFile} ] && { rm ${definitionFile}; exit ${noneLives}; }
+sync .`
+    const argv = ['sh', '-c', script, 'sh', this.dirOf(definition.name)]
+    const result = await this.#remote.run(argv, { stdin: text }, signal)
+    if (result.code === noneLives) return false
+    if (result.code !== 0) throw new CommandFailed(this.#remote.where, argv, result)
+    return true
   }
 
   /** Leaves a tombstone with the definition and where the VM went. Idempotent. */

@@ -6,7 +6,7 @@ import { chanceOf } from '../../core/sim/chance.ts'
 import { Kernel } from '../../core/sim/kernel.ts'
 import { SimWorld } from '../../core/sim/sim-world.ts'
 import { bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../../core/units.ts'
-import { aHost, aPath, aSite, aSnapshot, aVm } from '../../../test/arbitraries.ts'
+import { aDisk, aHost, aPath, aSite, aSnapshot, aVm } from '../../../test/arbitraries.ts'
 import { contract } from '../contract.ts'
 import { SimulatedHost } from './simulated-host.ts'
 import { VirtualClock } from './virtual-clock.ts'
@@ -28,6 +28,7 @@ contract('simulated', {
           used: mebibytes(64),
           dirty: { hot: mebibytes(8), period: ms(1_000), cold: bytesPerSecond(0) },
         }),
+        aVm('vm-2', 'a-1', { memory: mebibytes(80), disks: [aDisk('vda', { shared: false, size: mebibytes(8) })] }),
       ],
     })
     const kernel = new Kernel(instant(0))
@@ -39,6 +40,7 @@ contract('simulated', {
       home,
       away,
       vm,
+      withDisk: vmId('vm-2'),
       clock,
       breakConnections: () => Promise.resolve(world.breakConnections()),
       takeFirstPort: undefined,

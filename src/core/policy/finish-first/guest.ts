@@ -1,6 +1,8 @@
 /** What a policy reads from what is known of a guest. */
-import type { Vm } from '../../inventory/vm.ts'
+import { type Vm, writesOf } from '../../inventory/vm.ts'
 
-/** What it writes anew, at most. @unit bytes per second */
-export const writesOf = ({ dirty }: Vm): number =>
-  dirty === undefined ? 0 : dirty.cold + dirty.hot / Math.max(0.001, dirty.period / 1000)
+/** What it writes anew, memory and the disks that go along, at most. @unit bytes per second */
+export function dirtiesOf(vm: Vm): number {
+  const writes = writesOf(vm)
+  return writes === undefined ? 0 : writes.cold + writes.hot / Math.max(0.001, writes.period / 1000)
+}

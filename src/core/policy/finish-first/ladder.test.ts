@@ -28,6 +28,7 @@ import {
   type Timed,
 } from '../../../../test/finish-first-facts.ts'
 import { lived } from '../../../../test/finish-first-worlds.ts'
+import { unlearned } from '../../forecast/dirty-model.ts'
 import { hostId, vmId } from '../../ids.ts'
 import { instant } from '../../instant.ts'
 import { defaultVmPolicy, modesOfLastResort, type Vm } from '../../inventory/vm.ts'
@@ -56,6 +57,8 @@ const flowing = (told: Progress | undefined, tuning = whole, change: Partial<Pre
   progress: told,
   tuning,
   streams: 1,
+  learner: unlearned(undefined, instant(0)),
+  said: [],
   mode: 'pre-copy',
   cancelling: undefined,
   switching: false,

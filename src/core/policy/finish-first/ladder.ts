@@ -6,7 +6,9 @@
 import { bytesToMove, type Vm } from '../../inventory/vm.ts'
 import type { PreCopy, Tuning } from '../../migration/migration.ts'
 import { bytes, ms, showBytes, showRate, showTime } from '../../units.ts'
+import { copiesDisksFirst } from '../../migration/progress.ts'
 import type { Intent } from '../policy.ts'
+import { mayGoPostCopy } from '../stall.ts'
 
 /** A guest that writes this share of what is sent does not converge by itself. */
 const outrun = 0.9
@@ -46,7 +48,7 @@ export function ladder(m: PreCopy, vm: Vm, awaited: boolean): readonly Intent[] 
   if (times < timesOver) return []
   const writes = progress.dirtyRate === undefined ? 'an unknown rate' : showRate(progress.dirtyRate)
   const why = `does not converge: ${showBytes(progress.sent)} sent for ${showBytes(bytesToMove(vm))}, dirties ${writes} against ${showRate(progress.rate)}`
-  if (allow.includes('post-copy')) return [{ kind: 'post-copy', vm: m.vm, why }]
+  if (mayGoPostCopy(vm, m)) return [{ kind: 'post-copy', vm: m.vm, why }]
   if (allow.includes('stop-copy') && progress.rate >= 1) {
     const rest = (Math.min(progress.remaining, bytes(vm.memory)) / progress.rate) * 1000
     const downtimeLimit = ms(Math.min(longestStop, Math.max(maxDowntime, Math.ceil(rest * stopCopyMargin))))
@@ -57,8 +59,8 @@ export function ladder(m: PreCopy, vm: Vm, awaited: boolean): readonly Intent[] 
     )
     return [{ ...intent, mode: 'stop-copy' }]
   }
-  // A hypervisor that does not tell how fast it writes does not tell how it is throttled either.
-  const out = progress.dirtyRate === undefined || progress.throttle >= throttledOut
+  // A hypervisor that does not tell how fast it writes does not tell how it is throttled either; disks are not throttled.
+  const out = progress.dirtyRate === undefined || progress.throttle >= throttledOut || copiesDisksFirst(progress)
   const hopeless = out && times >= (awaited ? timesOverThrottled : timesOverAlone)
   return hopeless
     ? [{ kind: 'cancel', vm: m.vm, why: `${why}; allow post-copy or stop-copy for it`, again: false }]

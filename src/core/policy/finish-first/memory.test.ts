@@ -21,6 +21,7 @@ import {
 import { change, noSlower } from '../../../../test/finish-first-worlds.ts'
 import { MigrationTable } from '../../control/migration-table.ts'
 import type { PathObservation } from '../../forecast/path-capacity.ts'
+import { unlearned } from '../../forecast/dirty-model.ts'
 import { hostId, vmId } from '../../ids.ts'
 import { instant } from '../../instant.ts'
 import type { Path } from '../../inventory/snapshot.ts'
@@ -50,6 +51,8 @@ const flow = (n: number, { rate, sent, cap, startedAt = 0, attempt = 1 }: Seen):
   progress: aProgress({ rate: megabitsPerSecond(rate), sent: bytes(sent) }),
   tuning: { rate: cap === undefined ? undefined : megabitsPerSecond(cap), downtimeLimit: ms(300) },
   streams: 1,
+  learner: unlearned(undefined, instant(0)),
+  said: [],
   mode: 'pre-copy',
   cancelling: undefined,
   switching: false,

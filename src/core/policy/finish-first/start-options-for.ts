@@ -3,7 +3,7 @@ import type { Vm } from '../../inventory/vm.ts'
 import type { Switchover, Tuning } from '../../migration/migration.ts'
 import type { StartOptions } from '../../migration/start-options.ts'
 import { fraction, ms } from '../../units.ts'
-import { writesOf } from './guest.ts'
+import { dirtiesOf } from './guest.ts'
 import type { Lane } from './lanes.ts'
 
 /** While a guest stands still for its last part, the next has this share of the path, so that the path does not wait for handshakes. */
@@ -48,7 +48,7 @@ export function optionsFor(vm: Vm, lane: Lane | undefined): StartOptions {
 
 /** A guest that is known to outrun its path is slowed at once to where it converges, not in ten steps of a round each. */
 function throttleFor(vm: Vm, rate: number): StartOptions['throttle'] {
-  const writes = writesOf(vm)
+  const writes = dirtiesOf(vm)
   if (!Number.isFinite(rate) || writes <= rate * outruns) return undefined
   return { initial: fraction(Math.min(throttleMost, 1 - (rate * leavesTo) / writes)), step: throttleStep }
 }
@@ -59,7 +59,7 @@ function throttleFor(vm: Vm, rate: number): StartOptions['throttle'] {
  */
 export function firstDowntime(vm: Vm, { narrowest }: Lane, channels: number): Tuning['downtimeLimit'] {
   const { maxDowntime } = vm.policy
-  const share = writesOf(vm) > narrowest * busyGuest ? 1 : warmShare
+  const share = dirtiesOf(vm) > narrowest * busyGuest ? 1 : warmShare
   const buffers = emptied(channels, narrowest)
   return ms(Math.max(maxDowntime * leastShare, maxDowntime * share - buffers))
 }

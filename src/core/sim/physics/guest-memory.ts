@@ -25,6 +25,16 @@ export function dirtiedWithin({ dirty, used, diskUsed, diskWrites, throttle }: G
   const awake = span * (1 - throttle)
   const hot = dirty === undefined ? 0 : dirty.hot * Math.min(1, awake / Math.max(1, dirty.period))
   const cold = dirty === undefined ? 0 : (dirty.cold * awake) / 1000
-  const written = Math.min(used, hot + cold) + Math.min(diskUsed, (diskWrites * awake) / 1000)
+  const guest = { diskUsed, diskWrites, throttle }
+  return Math.floor(Math.min(used, hot + cold) / pageSize) * pageSize + blocksWithin(guest, span)
+}
+
+/** Of the disks that are copied along alone. @param span since they were looked at last @unit ms @returns whole blocks @unit bytes */
+export function blocksWithin(
+  { diskUsed, diskWrites, throttle }: Pick<Guest, 'diskUsed' | 'diskWrites' | 'throttle'>,
+  span: number,
+): number {
+  if (span <= 0) return 0
+  const written = Math.min(diskUsed, (diskWrites * span * (1 - throttle)) / 1000)
   return Math.floor(written / pageSize) * pageSize
 }

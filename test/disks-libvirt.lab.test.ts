@@ -1,0 +1,3 @@
+import { disksSuite } from './disks-suite.ts'
+
+disksSuite('libvirt')
