@@ -144,12 +144,13 @@ describe('a way on which nothing moves', () => {
     assert.match(cause.detail, /^nothing went through for [\d.]+ (s|min.*), and another way is idle$/)
   })
 
-  test('it is not where no other way leads out, or the other one is as silent', () => {
+  test('it is not where no other way leads out', () => {
     const vms = [aVm('vm-1', 'a-1')]
     assert.equal(called(silentWay(vms, 120_000, { paths: [pathOf(100)] })), undefined)
   })
 
-  test('nor where the other one is busy for longer than some seconds', () => {
+  /** `vm-2` flows to c meanwhile: `gotOn` of it each second, so much still to go. */
+  const beside = (gotOn: number, remaining: number): Evacuation => {
     const vms = [aVm('vm-1', 'a-1'), aVm('vm-2', 'a-1', { used: gib(8), memory: gib(8) })]
     const start = startOf(twoWays(100, 100, vms))
     const to = (vm: string) => hostId(vm === 'vm-1' ? 'b-1' : 'c-1')
@@ -160,12 +161,18 @@ describe('a way on which nothing moves', () => {
       [2, ready(2)],
       [900, progress(1, { sent: mebibytes(1) })],
     ]
-    for (let at = 1_000; at <= 90_000; at += 1_000)
-      facts.push(
-        [at, progress(2, { sent: mebibytes(at / 100), remaining: gib(6), total: gib(8), rate: hundred })],
-        [at, tick],
-      )
-    assert.equal(called(driven(facts)), undefined)
+    for (let at = 1_000; at <= 90_000; at += 1_000) {
+      const sent = mebibytes(1 + (gotOn * at) / 1_000)
+      facts.push([at, progress(2, { sent, remaining: mebibytes(remaining), total: gib(8), rate: hundred })], [at, tick])
+    }
+    return driven(facts)
+  }
+
+  test('nor where the other one is busy for longer than five seconds, or is silent as well', () => {
+    // 12 MiB a second go through.
+    assert.equal(called(beside(12, 40))?.code, 'target-unreachable')
+    assert.equal(called(beside(12, 80)), undefined)
+    assert.equal(called(beside(0, 40)), undefined)
   })
 })
 

@@ -29,8 +29,9 @@ import {
   unlimited,
 } from '../../../../test/finish-first-facts.ts'
 import { change, lived } from '../../../../test/finish-first-worlds.ts'
+import type { Evacuation } from '../../control/evacuation.ts'
 import type { Limits } from '../../control/observed.ts'
-import { siteId, vmId } from '../../ids.ts'
+import { hostId, siteId, vmId } from '../../ids.ts'
 import type { Path } from '../../inventory/snapshot.ts'
 import { beginRehearsal } from '../../sim/rehearse.ts'
 import { bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../../units.ts'
@@ -126,6 +127,19 @@ describe('several at once', () => {
       [5, tick],
     ])
     assert.deepEqual(Object.values(rates(state)), [undefined, megabitsPerSecond(400), megabitsPerSecond(200)])
+  })
+
+  test('one more for what is left, where that is a quarter of what it could get, or a tenth of the path', () => {
+    const flowing = (perFlow: number, vms: number): number => {
+      const start = onePath(vms, { ...allowing('post-copy'), memory: mebibytes(256) }, unlimited, {
+        capacity: gigabit,
+        perFlow: megabitsPerSecond(perFlow),
+      })
+      const told = Array.from({ length: vms }, (_, n): Timed => [n + 1, ready(n + 1)])
+      return Object.keys(rates(driven([start, ...told, [100, tick]]))).length
+    }
+    // Five of 190 leave 50, of 192 leave 40; two of 450 leave 100, of 460 leave 80.
+    assert.deepEqual([flowing(190, 8), flowing(192, 8), flowing(450, 8), flowing(460, 8)], [6, 5, 3, 2])
   })
 
   test('small ones that do little but shake hands: as many as fill the path by the share of their time in which they send', () => {
@@ -271,6 +285,22 @@ describe('bounds', () => {
     assert.deepEqual(rates(leads), { 'vm-2': megabitsPerSecond(46) })
   })
 
+  test('what one is given more is taken from the others to the byte, where the operator bounds all together', () => {
+    const bound: Limits = { ...unlimited, bandwidth: megabitsPerSecond(400) }
+    const start = startOf(twoWays(60, 1_000, someVms(2)), bound)
+    const moves = start.plan.moves.map(move => ({ ...move, target: hostId(move.vm === 'vm-1' ? 'b-1' : 'c-1') }))
+    const facts: readonly Timed[] = [
+      [0, { ...start, plan: { ...start.plan, moves } }],
+      [1, ready(1)],
+      [2, ready(2)],
+    ]
+    const allowed = (state: Evacuation) => Object.values(rates(state)).map(rate => ((rate ?? Infinity) * 8) / 1e6)
+    assert.deepEqual(allowed(driven(facts)), [60, 340])
+    // The way to b carries more than is stated.
+    const later = driven([...facts, ...eachSecond(4, 6, at => [flows(1, at, 70), flows(2, at, 340)])])
+    assert.deepEqual(allowed(later), [70, 330])
+  })
+
   const beside: Timed = onePath(4, {}, unlimited, { background: megabitsPerSecond(30) })
 
   test('other people’s traffic keeps its part: the first has what is left, as a cap', () => {
@@ -311,6 +341,24 @@ describe('migrations through which nothing goes', () => {
     assert.deepEqual(rates(state), { 'vm-1': undefined, 'vm-2': undefined })
   })
 
+  test('wait for another way, while that is alive, three times as long as for nothing', () => {
+    const start = startOf(twoWays(100, 100, someVms(12)))
+    const target = (n: number) => hostId(n % 2 === 1 ? 'b-1' : 'c-1')
+    const moves = start.plan.moves.map(move => ({ ...move, target: target(Number(move.vm.slice(3))) }))
+    const inSilence = (until: number): boolean => {
+      const state = driven([
+        [0, { ...start, plan: { ...start.plan, moves } }],
+        [1, ready(1)],
+        [2, ready(2)],
+        [3, ready(3)],
+        [900, progress(1, { sent: mebibytes(1) })],
+        ...eachSecond(1, until, at => [flows(2, at, 100)]),
+      ])
+      return inPhase(state, 'pre-copy').includes('vm-3')
+    }
+    assert.deepEqual([15, 30, 33].map(inSilence), [false, false, true])
+  })
+
   test('the next who finds out waits twice as long, and the one after it twice as long again', () => {
     const flowing = (until: number): number =>
       driven([
@@ -324,9 +372,18 @@ describe('migrations through which nothing goes', () => {
   test('are called back, to try another target, when others on the path get on without them; not when the path is silent', () => {
     assert.equal(preCopyOf(driven(story(28, 'get on')), 'vm-1').cancelling, undefined)
     const lost = preCopyOf(driven(story(33, 'get on')), 'vm-1').cancelling
-    assert.equal(lost?.code, 'timed-out')
+    // The silent target is passed over, as long as there is another.
+    assert.equal(lost?.code, 'target-unreachable')
     assert.match(lost.detail, /while others on its path got on: b-\d is silent$/)
     assert.equal(preCopyOf(driven(story(90, 'are silent too')), 'vm-1').cancelling, undefined)
+  })
+
+  test('are not, when those that get on have the same target: it is not that', () => {
+    const one = aSnapshot({ hosts: [roomy('a-1', 'a'), roomy('b-1', 'b')], vms: someVms(4) })
+    const facts: readonly Timed[] = [[0, startOf(one)], ...story(60, 'get on').slice(1)]
+    const state = driven(facts)
+    assert.ok(inPhase(state, 'pre-copy').includes('vm-2'))
+    assert.equal(preCopyOf(state, 'vm-1').cancelling, undefined)
   })
 })
 

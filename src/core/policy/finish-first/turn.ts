@@ -151,7 +151,7 @@ export class Turn {
   #callBackIfLost(m: PreCopy, { alive }: OnPath, silence: number): void {
     if (silence < givenUpAfter || alive.size === 0 || (alive.size === 1 && alive.has(m.target))) return
     const why = `nothing went through for ${showTime(silence)}, while others on its path got on: ${m.target} is silent`
-    this.intents.push({ kind: 'cancel', vm: m.vm, why, again: true })
+    this.intents.push({ kind: 'cancel', vm: m.vm, why, again: 'elsewhere' })
   }
 
   #isTrying(vm: VmId, lane: Lane): boolean {
