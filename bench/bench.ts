@@ -8,8 +8,10 @@ import { table } from '../src/cli/render/table.ts'
 import { aimd } from './aimd.ts'
 import { controller } from './controller.ts'
 import { fidelity } from './fidelity.ts'
+import { lab } from './lab.ts'
 import { libvirt } from './libvirt.ts'
 import { libvirtDisks } from './libvirt-disks.ts'
+import { monitor } from './monitor.ts'
 import { overhead } from './overhead.ts'
 import { policies } from './policies.ts'
 import { qmp } from './qmp.ts'
@@ -21,9 +23,11 @@ const benches: Readonly<Record<string, Bench>> = {
   libvirt,
   'libvirt-disks': libvirtDisks,
   controller,
+  monitor,
   overhead,
   simulator,
   fidelity,
+  lab,
   aimd,
   policies,
 }

@@ -42,7 +42,7 @@ interface Turn {
 export const libvirtDisks: Bench = {
   question: `${guests} guests with disks of ${diskSize / 1_048_576} MiB under libvirt, one after the other, ${turns.length / 2} turns each`,
   async run(onProgress) {
-    insistOnRequirements(undefined, 'libvirt')
+    insistOnRequirements(undefined, { driver: 'libvirt' })
     const spec = smallSpec(name, guests, { capacity, rtt: 20 })
     const own = { size: diskSize, shared: false }
     const withDisks = spec.guests.map(guest => ({ ...guest, disks: [own], checkDisks: checkEvery }))

@@ -21,4 +21,4 @@ export function median(values: readonly number[]): number {
   const upper = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
-export const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
+export const percent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`

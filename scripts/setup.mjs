@@ -3,6 +3,7 @@
  *
  *     node scripts/setup.mjs npm    npm packages only
  *     node scripts/setup.mjs lab    and what the lab needs
+ *     node scripts/setup.mjs lab libvirt ssh tls    and what these need of it, each where it is named
  *     node scripts/setup.mjs test   and what the tests need
  *
  * Runs on any Node from 18 and nothing else: it is what installs everything else. As root on Debian or Ubuntu it installs system
@@ -15,9 +16,20 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const level = process.argv[2] ?? 'npm'
+const [level = 'npm', ...extras] = process.argv.slice(2)
 if (!['npm', 'lab', 'test'].includes(level)) {
   console.error(`setup: "${level}": expected npm, lab or test`)
+  process.exit(2)
+}
+/** Of the lab: programs, and the Debian package each comes with. */
+const ofExtra = {
+  libvirt: { libvirtd: 'libvirt-daemon-system' },
+  ssh: { ssh: 'openssh-client', sshd: 'openssh-server' },
+  tls: { openssl: 'openssl' },
+}
+const unknown = extras.find(extra => level !== 'lab' || !Object.hasOwn(ofExtra, extra))
+if (unknown !== undefined) {
+  console.error(`setup: "${unknown}": expected, after lab, any of ${Object.keys(ofExtra).join(', ')}`)
   process.exit(2)
 }
 process.chdir(root)
@@ -36,16 +48,9 @@ function installNpm() {
   writeFileSync(stamp, hash)
 }
 
-/** libvirt's daemon, the ways to it (ssh, TLS, netcat where its helper is missing), and what makes certificates. */
+/** All of those, netcat where libvirt's helper is missing, and virsh to compare with. */
 function forTests() {
-  return {
-    ssh: 'openssh-client',
-    sshd: 'openssh-server',
-    nc: 'netcat-openbsd',
-    openssl: 'openssl',
-    libvirtd: 'libvirt-daemon-system',
-    virsh: 'libvirt-clients',
-  }
+  return { ...Object.assign({}, ...Object.values(ofExtra)), nc: 'netcat-openbsd', virsh: 'libvirt-clients' }
 }
 
 function installSystem(level) {
@@ -59,7 +64,7 @@ function installSystem(level) {
     ethtool: 'ethtool',
     ping: 'iputils-ping',
     pgrep: 'procps',
-    ...(level === 'test' ? forTests() : {}),
+    ...(level === 'test' ? forTests() : Object.assign({}, ...extras.map(extra => ofExtra[extra]))),
   }
   const missing = Object.entries(programs)
     .filter(([program]) => !onPath(program))

@@ -8,10 +8,10 @@ import * as fc from 'fast-check'
 import type { Evacuation } from '../src/core/control/evacuation.ts'
 import type { Observed, Started } from '../src/core/control/observed.ts'
 import { step } from '../src/core/control/step.ts'
-import { evacuationId, type HostId, hostId, type SiteId, siteId, vmId } from '../src/core/ids.ts'
+import { evacuationId, type HostId, hostId, type PlaceId, type SiteId, siteId, vmId } from '../src/core/ids.ts'
 import { type Instant, instant } from '../src/core/instant.ts'
 import type { Host, Path, Site, Snapshot } from '../src/core/inventory/snapshot.ts'
-import { defaultVmPolicy, type DirtyModel, type Disk, type Vm } from '../src/core/inventory/vm.ts'
+import { defaultVmPolicy, type DirtyModel, type Disk, type Vm, type VmPolicy } from '../src/core/inventory/vm.ts'
 import type { FailureCode, MigrationFailure } from '../src/core/migration/failure.ts'
 import type { Migration } from '../src/core/migration/migration.ts'
 import type { Presence } from '../src/core/migration/presence.ts'
@@ -163,11 +163,15 @@ const detailed: readonly Exclude<FailureCode, 'no-target'>[] = [
   'target-out-of-memory',
   'target-unreachable',
   'target-refused',
+  'target-unfit',
   'target-died',
+  'target-endangered',
   'no-free-port',
   'path-lost',
   'source-unreachable',
   'source-refused',
+  'cannot-move',
+  'not-there',
   'hypervisor-error',
   'cancelled',
   'timed-out',
@@ -210,6 +214,18 @@ const arbVmShape = fc.record({
   paused: fc.integer({ min: 0, max: 9 }).map(n => n === 0),
   postCopy: fc.boolean(),
   maxDowntime: fc.integer({ min: 0, max: 5_000 }).map(ms),
+  /** Places it is bound to, by number; one of two names of anti-affinity. Most are not choosy. */
+  bound: fc.option(fc.array(fc.nat(), { minLength: 1, maxLength: 3 }), { nil: undefined, freq: 4 }),
+  apart: fc.option(fc.constantFrom('db', 'web & co'), { nil: undefined, freq: 3 }),
+})
+type VmShape = typeof arbVmShape extends fc.Arbitrary<infer T> ? T : never
+
+const policyOf = (shape: VmShape, places: readonly PlaceId[]): VmPolicy => ({
+  maxDowntime: shape.maxDowntime,
+  allow: shape.postCopy ? ['post-copy'] : [],
+  action: shape.stays ? 'stay' : 'move',
+  targets: shape.bound?.map(pick => at(places, pick)),
+  antiAffinity: shape.apart,
 })
 const arbPathShape = fc.record({
   ends: fc.constantFrom<'site-site' | 'site-host' | 'host-site' | 'host-host'>(
@@ -269,11 +285,7 @@ export const arbSnapshot: fc.Arbitrary<Snapshot> = fc
           disks: vm.disks,
           value: vm.value,
           paused: vm.paused,
-          policy: {
-            maxDowntime: vm.maxDowntime,
-            allow: vm.postCopy ? ['post-copy'] : [],
-            action: vm.stays ? 'stay' : 'move',
-          },
+          policy: policyOf(vm, [...hostIds, ...siteIds.map(siteId)]),
         }),
       ),
       unreachable: down.map(host => ({ host, why: 'no route to host' })),
@@ -361,6 +373,7 @@ const upheaval = [
   'abort',
   'journal-failing',
   'site-lost',
+  'endanger',
 ] as const
 export type WhatHappens = (typeof happy)[number] | (typeof trouble)[number] | (typeof upheaval)[number]
 
@@ -441,6 +454,10 @@ export function factOf(state: Evacuation, happening: Happening): Observed {
       return { kind: 'operator', by: 'test', order: what, vm, runsAt: who % 2 === 0 ? 'source' : 'target' }
     case 'journal-failing':
       return { kind: what, why }
+    case 'endanger': {
+      const { endangered, targets } = state.started
+      return { kind: 'operator', by: 'test', order: what, site: at([...endangered, ...targets], who) }
+    }
     case 'site-lost': {
       const { endangered, targets } = state.started
       return { kind: what, site: at([...endangered, ...targets], who), why }
@@ -517,11 +534,7 @@ const arbStart: fc.Arbitrary<Started> = fc
           used: bytes(Math.floor((vm.memory * vm.usedShare) / 100)),
           value: vm.value,
           paused: vm.paused,
-          policy: {
-            maxDowntime: vm.maxDowntime,
-            allow: vm.postCopy ? ['post-copy'] : [],
-            action: vm.stays ? 'stay' : 'move',
-          },
+          policy: policyOf(vm, [siteId('b'), hostId('b-1'), hostId('b-2')]),
         }),
       ),
     })

@@ -82,8 +82,12 @@ function arbHappeningIn({ paths, sites, hosts, vms }: Places): fc.Arbitrary<Happ
     ...one(sites, site => [
       fc.record({ kind: kind('power'), site, runtime: arbTime }, plain),
       fc.record({ kind: kind('power-off'), site }, plain),
+      fc.record({ kind: kind('endanger'), site }, plain),
     ]),
-    ...one(hosts, host => [fc.record({ kind: kind('host-down'), host }, plain)]),
+    ...one(hosts, host => [
+      fc.record({ kind: kind('host-down'), host }, plain),
+      fc.record({ kind: kind('occupied'), host, memory: arbSize }, plain),
+    ]),
     ...one(vms, vm => [
       fc.record(
         {

@@ -39,12 +39,41 @@ sites:
       /unknown policy "fastest"; there are: finish-first, sequential, fixed:N, all-at-once/,
     ],
     ['plan sendai --policy fixed:0', 2, /N is a whole number from 1/],
+    ['check nowhere', 2, /no site is named "nowhere".*has: sendai, osaka/],
+    ['check sendai --to sendai', 2, /sendai cannot be evacuated to itself/],
+    ['check -o ndjson', 2, /-o ndjson: expected one of text, json/],
+    ['init', 2, /name your hosts: lifeboat init qemu\+ssh/],
+    ['init qemu:///system', 2, /no terminal to ask on.*--site[\s\S]*lifeboat init --site 'here=qemu:\/\/\/system'/],
+    ['init --safe b,c --site a=qemu:///system', 2, /--safe b, c: no such site; there are: a/],
+    ['init --safe b qemu:///system', 2, /no terminal to ask on/],
+    ['init --site a', 2, /--site "a": expected NAME=URI/],
+    ['init --site a=qemu:///system --safe b -o /nowhere/x', 2, /--safe b: no such site; there are: a/],
     ['evacuate sendai --wings 2', 2, /unknown option '--wings'/],
     ['evacuate sendai --bandwidth 100', 2, /--bandwidth.*"100" has no unit; expected a rate like 100Mbit\/s/],
     ['evacuate sendai --max-parallel 0', 2, /--max-parallel.*whole number, 1 or more/],
     ['evacuate sendai --resume', 2, /no evacuation of sendai to resume.*evacuate sendai --to/],
+    ['evacuate sendai --plan /nowhere/plan.json', 2, /--plan \/nowhere\/plan.json cannot be read.*plan SITE -o json/s],
+    ['evacuate sendai --resume --plan p.json', 2, /--resume goes on with the plan it began with/],
+    ['plan sendai --check package.json', 2, /package.json:1:1: .*moves: is missing: the list of who goes where/],
     ['evacuate sendai -o xml', 2, /-o xml: expected one of text, json, ndjson/],
+    ['links --every 6h', 2, /--every says how often to probe: use it with --watch --probe/],
+    ['links --watch --probe --every 3s', 2, /--every 3\.0 s: .*at most one a minute/],
+    ['links --probe --probe-bytes 64', 2, /--probe-bytes.*"64" has no unit/],
+    ['links -o ndjson', 2, /-o ndjson: expected one of text, json/],
     ['report', 2, /no evacuation to show; there is none in/],
+    ['report --xml vm-1', 2, /no evacuation in .*state keeps a definition of "vm-1"; none keeps any/],
+    ['policy set web-1', 2, /nothing to set: name at least one part/],
+    ['policy set', 2, /missing required argument 'vm'/],
+    ['policy set web-1 --value -1', 2, /--value.*expected a number, 0 or more/],
+    ['policy set web-1 --max-downtime 500', 2, /--max-downtime.*"500" has no unit/],
+    ['policy set web-1 --allow post-copy,teleport', 2, /--allow.*"teleport" is none of post-copy, stop-copy/],
+    ['policy set web-1 --stay --move', 2, /--stay.*cannot be used with.*--move/],
+    [
+      'policy set web-1 --target mars',
+      2,
+      /nothing was written:\n.*no site or host is named "mars".*osaka-1\n.*"web-1"/,
+    ],
+    ['policy show web-1', 2, /no running VM is named "web-1"; these hosts do not answer: osaka-1/],
     ['explain vm-1', 2, /no evacuation to show/],
     ['pause', 2, /no evacuation to show/],
     ['lab up --memory 96', 2, /--memory.*"96" has no unit; expected a size like 64MiB/],
@@ -96,6 +125,15 @@ polcy: { name: sequential }
     assert.match(stdout, /sendai-1 +8\.00 GiB/)
   })
 
+  test('links: hosts that answer are shown, one that does not is named with the reason', async () => {
+    const { code, stdout, stderr } = await runLifeboat(['--config', config, 'links'])
+    assert.equal(code, 1, stderr)
+    assert.match(stdout, /^sendai → osaka +– +– +[\d.]+ .?bit\/s +0 bit\/s/m)
+    assert.match(stdout, /^osaka → sendai +– +– +not known +not known/m)
+    assert.match(stdout, /^osaka-1 .*does not answer$/m)
+    assert.match(stdout, /osaka → sendai: not known \(osaka-1 is not read: namespace no-such-namespace does not exist/)
+  })
+
   test('without a configuration the places and the way on are named', async () => {
     const { code, stderr } = await runLifeboat(['--config', '/nowhere/lifeboat.yaml', 'inventory'])
     assert.equal(code, 2)
@@ -127,6 +165,7 @@ polcy: { name: sequential }
       'evacuate',
       'plan',
       'inventory',
+      'links',
       'status',
       'watch',
       'report',

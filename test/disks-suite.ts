@@ -26,7 +26,7 @@ const slow = bytesPerSecond(6 * 1_048_576)
 
 function whyNot(driver: LabDriver): string | undefined {
   try {
-    insistOnRequirements(undefined, driver)
+    insistOnRequirements(undefined, { driver })
     return undefined
   } catch (error) {
     return error instanceof Error ? error.message.replaceAll('\n', '; ') : String(error)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Evacuation } from '../src/core/control/evacuation.ts'
+import { unlearned } from '../src/core/forecast/dirty-model.ts'
 import { MigrationTable } from '../src/core/control/migration-table.ts'
 import type { Limits } from '../src/core/control/observed.ts'
 import { type Instant, instant } from '../src/core/instant.ts'
@@ -239,6 +240,8 @@ function thought({ policy, started, vms }: Evacuation): number {
     progress: undefined,
     tuning: { rate: undefined, downtimeLimit: ms(vm.policy.maxDowntime / 2) },
     mode: 'pre-copy',
+    learner: unlearned(undefined, now),
+    said: [],
     finishing: false,
   }
   const next = [...vms.values()].at(-1)

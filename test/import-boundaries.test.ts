@@ -11,13 +11,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: ['core', 'libvirt'],
   qmp: ['core', 'time'],
   libvirt: ['core', 'time'],
-  remote: ['core', 'time'],
+  remote: ['core', 'time', 'libvirt', 'config'],
+  monitor: ['core', 'time', 'config', 'remote'],
   hypervisor: ['core', 'time', 'config', 'qmp', 'libvirt', 'remote'],
   journal: ['core', 'config'],
-  engine: ['core', 'time', 'config', 'qmp', 'remote', 'hypervisor', 'journal'],
+  engine: ['core', 'time', 'config', 'qmp', 'remote', 'monitor', 'hypervisor', 'journal'],
   lab: ['core', 'time', 'config', 'libvirt', 'remote', 'hypervisor'],
   oracle: ['core'],
-  cli: ['oracle', 'core', 'time', 'config', 'qmp', 'remote', 'hypervisor', 'journal', 'engine', 'lab'],
+  cli: ['oracle', 'core', 'time', 'config', 'qmp', 'remote', 'monitor', 'hypervisor', 'journal', 'engine', 'lab'],
 }
 
 const files = globSync('src/**/*.ts').sort()

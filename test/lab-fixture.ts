@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../src/config/load-config.ts'
 import { type HostId, hostId, siteId, type VmId, vmId } from '../src/core/ids.ts'
-import { fraction, mebibytes, megabitsPerSecond, ms } from '../src/core/units.ts'
+import { bytesPerSecond, fraction, mebibytes, megabitsPerSecond, ms } from '../src/core/units.ts'
 import { type Hosts, openHosts } from '../src/engine/open-hosts.ts'
 import { realClock } from '../src/engine/real-clock.ts'
 import { labDown } from '../src/lab/lab-down.ts'
@@ -20,9 +20,9 @@ export const testRoot = join(tmpdir(), 'lifeboat-test-labs')
 export const clock = realClock()
 
 /** Why no lab can be brought up here, in words; undefined where it can. */
-export function whyNoLab(): string | undefined {
+export function whyNoLab(spec: Pick<LabSpec, 'driver' | 'ssh' | 'tls'> = {}): string | undefined {
   try {
-    insistOnRequirements()
+    insistOnRequirements(undefined, spec)
     return undefined
   } catch (error) {
     return error instanceof Error ? error.message.replaceAll('\n', '; ') : String(error)
@@ -71,6 +71,22 @@ export function smallSpec(
     ],
     guests: Array.from({ length: guests }, (_, v) => smallGuest(vmId(`vm-${v + 1}`), hostId(`a-${(v % perSite) + 1}`))),
   }
+}
+
+/** QEMU samples too few pages of a guest of the usual size here to meet a small hot set each time. */
+export const contractGuest = (guest: LabGuest): LabGuest => ({
+  ...guest,
+  memory: mebibytes(152),
+  fill: mebibytes(32),
+  dirty: { hot: mebibytes(24), period: ms(1000), cold: bytesPerSecond(0) },
+})
+
+/** Ticks in the time that two take, and none twice. */
+export async function livesOn(lab: TestLab, vm: VmId): Promise<boolean> {
+  const before = lab.life.report(0).find(guest => guest.vm === vm)?.last ?? 0
+  await clock.sleep(ms(2_200), AbortSignal.timeout(10_000))
+  const now = lab.life.report(Number.POSITIVE_INFINITY).find(guest => guest.vm === vm)
+  return now !== undefined && now.last > before && now.repeated === 0
 }
 
 export async function testLab(spec: LabSpec): Promise<TestLab> {

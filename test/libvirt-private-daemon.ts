@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { ms } from '../src/core/units.ts'
 import { realClock } from '../src/engine/real-clock.ts'
 import { poll } from '../src/time/with-deadline.ts'
-import type { Pki } from './libvirt-certificates.ts'
+import type { Pki } from '../src/lab/certificates.ts'
 
 /** Where libvirt keeps what is a daemon's own; each is a folder of the private daemon's here. */
 const ownPlaces = {

@@ -22,7 +22,7 @@ export function newKey(path: string): string {
 
 /** @param without a program that is not there for who logs in */
 export async function startSshd(
-  daemon: PrivateLibvirtd,
+  daemon: Pick<PrivateLibvirtd, 'folder'> & { readonly process: { readonly pid?: number | undefined } },
   without: string | undefined,
   signal: AbortSignal,
 ): Promise<PrivateSshd> {

@@ -29,7 +29,7 @@ import {
   procedures,
 } from '../src/libvirt/public.ts'
 import { poll } from '../src/time/with-deadline.ts'
-import { type Authority, newAuthority, pkiFolder } from './libvirt-certificates.ts'
+import { type Authority, newAuthority, pkiFolder } from '../src/lab/certificates.ts'
 import { freePort, type PrivateLibvirtd, startLibvirtd, whyNoLibvirtd } from './libvirt-private-daemon.ts'
 import { newKey, type PrivateSshd, startSshd } from './libvirt-private-sshd.ts'
 
@@ -391,6 +391,17 @@ describe('libvirtd', { skip: whyNoLibvirtd('openssl') ?? false, timeout: 60_000 
       const none = pkiFolder(dir, 'just-ca', authority.cert, undefined)
       await works(at('localhost', open.tlsPort, none))
       await works(at('127.0.0.1', open.tlsPort, none))
+    })
+
+    test('calls that are asked at once are answered at once', async () => {
+      // Not when the first keepalive message wakes the daemon up.
+      await using client = await LibvirtClient.connect(
+        at('localhost', daemon.tlsPort, good),
+        { keepalive: false },
+        soon(),
+      )
+      const asked = Array.from({ length: 20 }, () => client.call('connectGetLibVersion', undefined, soon()))
+      assert.equal(new Set((await Promise.all(asked)).map(({ version }) => version)).size, 1)
     })
 
     test('a port that does not speak TLS, and one of nobody, are said', async () => {

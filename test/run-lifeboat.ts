@@ -21,11 +21,15 @@ export interface Running {
 /** A command that hangs is ended after this. @unit ms */
 const longest = 180_000
 
-export function startLifeboat(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+export function startLifeboat(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  timeout = longest,
+): Running {
   const child = spawn(process.execPath, ['--max-semi-space-size=2', 'bin/lifeboat.js', ...args], {
     env: { ...process.env, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: longest,
+    timeout,
     killSignal: 'SIGKILL',
   })
   let stdout = ''

@@ -48,7 +48,7 @@ function openFile(file: string): Past {
 }
 
 /** A journal that was made and never begun is nothing to show. */
-function openPast(file: string): Past | undefined {
+export function openPast(file: string): Past | undefined {
   const reader = readJournal(file)
   const rows = reader.read(0)
   const state = replay(rows, undefined)

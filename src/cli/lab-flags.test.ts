@@ -197,3 +197,14 @@ vms:
     (error: unknown) => error instanceof ConfigError && error.message.startsWith(`${file}:3:`),
   )
 })
+
+test('ways to libvirt hosts are asked for one by one, and none is the default', () => {
+  const ways = (...args: string[]) => {
+    const { driver, ssh, tls } = specFrom(...args)
+    return [driver, ssh, tls]
+  }
+  assert.deepEqual(ways(), ['qemu', false, false])
+  assert.deepEqual(ways('--driver', 'libvirt'), ['libvirt', false, false])
+  assert.deepEqual(ways('--driver', 'libvirt', '--ssh'), ['libvirt', true, false])
+  assert.deepEqual(ways('--driver=libvirt', '--ssh', '--tls'), ['libvirt', true, true])
+})

@@ -40,6 +40,8 @@ export interface LabFlags {
   readonly diskWrite?: BytesPerSecond
   readonly checkDisks?: Milliseconds
   readonly driver: LabDriver
+  readonly ssh?: boolean
+  readonly tls?: boolean
   readonly allow?: readonly string[]
 }
 
@@ -78,7 +80,16 @@ export function addLabFlags(command: Program, name: string): Program {
     .addOption(quantityOption('--shared-disk <size>', 'size', 'a disk for each guest on storage that all hosts share'))
     .addOption(new Option('--allow <mode...>', 'what guests allow beyond pre-copy').choices(['post-copy'] as const))
     .addOption(new Option('--driver <driver>', 'what runs the guests').choices(labDrivers).default('qemu'))
+    .option('--ssh', 'libvirt: reach each host, and let hosts reach each other, by an sshd of its own')
+    .option('--tls', 'libvirt: hosts reach each other by TLS, and memory is encrypted')
 }
+
+/** What is said of how hosts are reached. */
+export const waysFromFlags = ({ driver, ssh, tls }: LabFlags): Pick<LabSpec, 'driver' | 'ssh' | 'tls'> => ({
+  driver,
+  ssh: ssh === true,
+  tls: tls === true,
+})
 
 /** Site names are letters; hosts `a-1`, guests `vm-1`. @throws CliError */
 export function specFromFlags(flags: LabFlags): LabSpec {
@@ -94,7 +105,7 @@ export function specFromFlags(flags: LabFlags): LabSpec {
   const links = sites.flatMap((a, s) => sites.slice(s + 1).map(b => ({ between: [a.id, b.id] as const, ...link })))
   const home = hosts.slice(0, flags.hosts)
   const guests = Array.from({ length: flags.vms }, (_, v) => guestFrom(flags, v, home))
-  return { name: flags.name, driver: flags.driver, sites, hosts, links: completeLinks(sites, links), guests }
+  return { name: flags.name, ...waysFromFlags(flags), sites, hosts, links: completeLinks(sites, links), guests }
 }
 
 function guestFrom(flags: LabFlags, v: number, home: readonly LabHost[]): LabGuest {

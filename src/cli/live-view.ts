@@ -6,6 +6,7 @@ import { decisionOf, sentenceOf } from '../core/report/sentence.ts'
 import { showTime } from '../core/units.ts'
 import { between } from '../core/instant.ts'
 import type { Entry } from '../journal/journal.ts'
+import { LookingAhead } from './looking-ahead.ts'
 import { frame } from './render/frame.ts'
 
 export interface LiveView {
@@ -27,18 +28,21 @@ export interface ViewOptions {
 
 export function liveView(options: ViewOptions): LiveView {
   if (options.ndjson) return jsonView(options.stream)
-  return options.stream.isTTY && process.env['TERM'] !== 'dumb' ? framedView(options) : lineView(options.stream)
+  return options.stream.isTTY && process.env['TERM'] !== 'dumb' ? framedView(options) : lineView(options)
 }
 
 function framedView({ stream, now }: ViewOptions): LiveView {
   const update = createLogUpdate(stream, { showCursor: false })
   const notes: string[] = []
+  const lookingAhead = new LookingAhead()
   let state: Evacuation | undefined
   let painted = ''
   const paintNow = (): void => {
     if (state === undefined) return
     const size = { columns: stream.columns ?? 80, rows: stream.rows ?? 24 }
-    const text = [...frame(state, now(), { ...size, rows: size.rows - notes.length }), ...notes].join('\n')
+    const at = now()
+    const prognosis = lookingAhead.from(state, at)
+    const text = [...frame(state, at, { ...size, rows: size.rows - notes.length }, prognosis), ...notes].join('\n')
     if (text === painted) return
     painted = text
     update(text)
@@ -62,20 +66,30 @@ function framedView({ stream, now }: ViewOptions): LiveView {
   }
 }
 
-function lineView(stream: NodeJS.WriteStream): LiveView {
+function lineView({ stream, now }: ViewOptions): LiveView {
+  const lookingAhead = new LookingAhead()
   return {
     show: (entries, state) => {
       for (const line of entries.flatMap(entry => linesOf(entry, state))) stream.write(`${line}\n`)
+      const at = now()
+      const news = lookingAhead.news(state, at)
+      if (news !== undefined) stream.write(`${stampOf(state, at)}  = ${news}\n`)
     },
     note: text => void stream.write(`${text}\n`),
     end: () => undefined,
   }
 }
 
-/** Samples come every second for every VM: left out here, they are in the journal and in `-o ndjson`. */
-export function linesOf({ at, event, commands }: Entry, state: Evacuation): readonly string[] {
-  const stamp = `+${showTime(between(state.startedAt, at))}`.padStart(12)
-  const fact = event.kind === 'progress' ? undefined : sentenceOf(event)
+const stampOf = (state: Evacuation, at: Instant): string => `+${showTime(between(state.startedAt, at))}`.padStart(12)
+
+/**
+ * Samples come every second for every VM, and forecasts of single VMs are many: left out here, they are in the journal and in `-o ndjson`.
+ * @param what `story`: of one VM, with its forecasts
+ */
+export function linesOf({ at, event, commands }: Entry, state: Evacuation, what?: 'story'): readonly string[] {
+  const stamp = stampOf(state, at)
+  const quiet = event.kind === 'progress' || (what === undefined && event.kind.startsWith('vm-forecast'))
+  const fact = quiet ? undefined : sentenceOf(event)
   return [
     ...(fact === undefined ? [] : [`${stamp}  ${fact}`]),
     ...commands.map(command => `${stamp}  → ${decisionOf(command)}`),

@@ -1,14 +1,18 @@
 /** The `lifeboat` command: one file a command in commands/, errors and exit codes in one place. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { addCheck } from './commands/check.ts'
 import { addDemo } from './commands/demo.ts'
 import { addEvacuate } from './commands/evacuate.ts'
+import { addInit } from './commands/init.ts'
 import { addInventory } from './commands/inventory.ts'
 import { addLab } from './commands/lab.ts'
+import { addLinks } from './commands/links.ts'
 import { addLook } from './commands/look.ts'
 import { addOrders } from './commands/orders.ts'
 import { addSimulate } from './commands/simulate.ts'
 import { addPlan } from './commands/plan.ts'
+import { addPolicy } from './commands/policy.ts'
 import { exitCode, explainError } from './exit.ts'
 import { err } from './output.ts'
 
@@ -23,6 +27,8 @@ function build(): Command {
       `Evacuates virtual machines from a datacentre that is about to die to safe sites, by live migration over a WAN.
 
   lifeboat demo                            see it work on this machine, with real guests
+  lifeboat init URI…                       look at your hosts, and write lifeboat.yaml
+  lifeboat check                           can every VM go, and if not, why; moves nothing
   lifeboat plan SITE                       who would go where; moves nothing
   lifeboat evacuate SITE --to SITE         do it, with a live view
   lifeboat watch | explain VM | report     see what happens, and why
@@ -37,8 +43,12 @@ function build(): Command {
     .showHelpAfterError('(add --help for what there is)')
   addDemo(program)
   addEvacuate(program)
+  addInit(program)
+  addCheck(program)
   addPlan(program)
   addInventory(program)
+  addPolicy(program)
+  addLinks(program)
   addLook(program)
   addOrders(program)
   addSimulate(program)

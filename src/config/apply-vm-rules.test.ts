@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { aVm, runs } from '../../test/arbitraries.ts'
+import { siteId } from '../core/ids.ts'
+import { defaultVmPolicy } from '../core/inventory/vm.ts'
 import { ms } from '../core/units.ts'
 import { applyVmRules, matches } from './apply-vm-rules.ts'
 import type { VmRule } from './config-schema.ts'
@@ -59,7 +61,7 @@ describe('rules for VMs', () => {
   const vm = aVm('db-1', 'a-1', {
     value: 3,
     group: 'shop',
-    policy: { maxDowntime: ms(100), allow: ['post-copy'], action: 'move' },
+    policy: { ...defaultVmPolicy, maxDowntime: ms(100), allow: ['post-copy'] },
   })
 
   test('none, and none that matches, leave a VM as it is', () => {
@@ -74,6 +76,8 @@ describe('rules for VMs', () => {
       [{ maxDowntime: ms(0) }, { ...vm, policy: { ...vm.policy, maxDowntime: ms(0) } }],
       [{ allow: [] }, { ...vm, policy: { ...vm.policy, allow: [] } }],
       [{ action: 'stay' }, { ...vm, policy: { ...vm.policy, action: 'stay' } }],
+      [{ targets: [siteId('b')] }, { ...vm, policy: { ...vm.policy, targets: [siteId('b')] } }],
+      [{ antiAffinity: 'db' }, { ...vm, policy: { ...vm.policy, antiAffinity: 'db' } }],
       [{}, vm],
     ]
     for (const [change, expected] of changes) assert.deepEqual(applyVmRules(vm, [rule('db-*', change)]), expected)

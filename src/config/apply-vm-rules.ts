@@ -1,8 +1,10 @@
 /** The exceptions of lifeboat.yaml, laid over what a VM's own definition says. Later rules win. */
+import { applyWords } from '../core/inventory/policy-words.ts'
 import type { Vm } from '../core/inventory/vm.ts'
 import type { VmRule } from './config-schema.ts'
 
-const patternOf = (match: string): RegExp =>
+/** A name with `*` and `?` in it, from its beginning to its end. */
+export const wildcard = (match: string): RegExp =>
   new RegExp(
     `^${match
       .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
@@ -10,23 +12,7 @@ const patternOf = (match: string): RegExp =>
       .replaceAll('?', '.')}$`,
   )
 
-export const matches = (rule: VmRule, name: string): boolean => patternOf(rule.match).test(name)
+export const matches = (rule: VmRule, name: string): boolean => wildcard(rule.match).test(name)
 
-export function applyVmRules(vm: Vm, rules: readonly VmRule[]): Vm {
-  let result = vm
-  for (const rule of rules) {
-    if (!matches(rule, vm.id)) continue
-    const { maxDowntime, allow, action } = result.policy
-    result = {
-      ...result,
-      value: rule.value ?? result.value,
-      group: rule.group ?? result.group,
-      policy: {
-        maxDowntime: rule.maxDowntime ?? maxDowntime,
-        allow: rule.allow ?? allow,
-        action: rule.action ?? action,
-      },
-    }
-  }
-  return result
-}
+export const applyVmRules = (vm: Vm, rules: readonly VmRule[]): Vm =>
+  rules.filter(rule => matches(rule, vm.id)).reduce(applyWords, vm)

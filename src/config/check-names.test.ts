@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { arbSnapshot, runs } from '../../test/arbitraries.ts'
-import { namesIn } from './check-names.ts'
+import { checkInventoryNames, checkNames, namesIn } from './check-names.ts'
 import { printInventory } from './inventory-file.ts'
 import { rawYaml } from './yaml-file.ts'
 
@@ -90,5 +90,30 @@ describe('the names in an inventory', () => {
       }),
       runs(300),
     )
+  })
+})
+
+describe('what a policy binds a VM to', () => {
+  const sites = [{ name: 'a', hosts: [{ name: 'a-1', memory: '8GiB' }] }, { name: 'b' }]
+  const message = (name: string) => `no site or host is named "${name}"; there are: a, a-1, b`
+
+  test('is a site or a host that is there, in rules and in inventories', () => {
+    const targets = ['b', 'a-1', 'c', 'd']
+    assert.deepEqual(checkNames({ sites, vms: [{ match: '*' }, { match: 'db-*', targets }] }), [
+      { path: ['vms', 1, 'targets', 2], message: message('c') },
+      { path: ['vms', 1, 'targets', 3], message: message('d') },
+    ])
+    const vms = [{ name: 'web', host: 'a-1', policy: { targets } }]
+    assert.deepEqual(checkInventoryNames({ sites, vms }), [
+      { path: ['vms', 0, 'policy', 'targets', 2], message: message('c') },
+      { path: ['vms', 0, 'policy', 'targets', 3], message: message('d') },
+    ])
+  })
+
+  test('of another shape is not looked at here', () => {
+    for (const targets of ['b', 5, null, [5], [null]])
+      assert.deepEqual(checkNames({ sites, vms: [{ match: '*', targets }] }), [])
+    for (const policy of ['b', 5, null, [], { targets: 5 }])
+      assert.deepEqual(checkInventoryNames({ sites, vms: [{ name: 'web', host: 'a-1', policy }] }), [])
   })
 })

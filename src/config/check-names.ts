@@ -17,7 +17,17 @@ const site = z.looseObject({ name: text, hosts: many(host).default([]) }).catch(
 const rate = rateSchema.optional().catch(undefined)
 const path = z.looseObject({ from: text, to: text, capacity: rate, perFlow: rate }).catch({})
 const power = z.looseObject({ site: text }).catch({})
-const vm = z.looseObject({ name: text, host: text, memory: size, used: size }).catch({})
+const bound = z.looseObject({ targets: many(text).default([]) }).catch({ targets: [] })
+const vm = z
+  .looseObject({
+    name: text,
+    host: text,
+    memory: size,
+    used: size,
+    targets: many(text).default([]),
+    policy: bound.optional(),
+  })
+  .catch({ targets: [] })
 const whole = z
   .looseObject({
     sites: many(site).default([]),
@@ -51,12 +61,13 @@ export function namesIn(raw: unknown): KnownNames | undefined {
   }
 }
 
-/** Names of sites and hosts are unique; paths join what exists, none leads to itself, and each carries something. */
+/** Names of sites and hosts are unique, and what rules bind VMs to is there; paths join what exists, none leads to itself, and each carries something. */
 export function checkNames(raw: unknown): readonly Clash[] {
-  const { sites, paths } = whole.parse(raw)
+  const { sites, paths, vms } = whole.parse(raw)
   return [
     ...uniqueNames(sites),
     ...endsOfPaths(sites, paths),
+    ...vms.flatMap(({ targets }, v) => unknownPlaces(sites, targets, ['vms', v, 'targets'])),
     ...emptyPaths(paths, 'is zero: leave it out if it is not known, leave the path out if there is none'),
   ]
 }
@@ -70,6 +81,7 @@ export function checkInventoryNames(raw: unknown): readonly Clash[] {
     ...endsOfPaths(sites, paths),
     ...emptyPaths(paths, 'is zero: cut it in timeline.yaml instead'),
     ...placesOfVms(sites, vms),
+    ...vms.flatMap(({ policy }, v) => unknownPlaces(sites, policy?.targets ?? [], ['vms', v, 'policy', 'targets'])),
     ...power.flatMap(({ site: name }, p) =>
       name === undefined || known.has(name)
         ? []
@@ -100,8 +112,25 @@ function uniqueNames(sites: Whole['sites']): readonly Clash[] {
   return clashes
 }
 
+const placesIn = (sites: Whole['sites']): ReadonlySet<string | undefined> =>
+  new Set(sites.flatMap(each => [each.name, ...each.hosts.map(({ name }) => name)]))
+
+const noPlace = (name: string, known: ReadonlySet<string | undefined>): string =>
+  `no site or host is named "${name}"; there are: ${[...known].filter(each => each !== undefined).join(', ')}`
+
+function unknownPlaces(
+  sites: Whole['sites'],
+  names: readonly (string | undefined)[],
+  at: readonly (string | number)[],
+): readonly Clash[] {
+  const known = placesIn(sites)
+  return names.flatMap((name, n) =>
+    name === undefined || known.has(name) ? [] : [{ path: [...at, n], message: noPlace(name, known) }],
+  )
+}
+
 function endsOfPaths(sites: Whole['sites'], paths: Whole['paths']): readonly Clash[] {
-  const known = new Set(sites.flatMap(each => [each.name, ...each.hosts.map(({ name }) => name)]))
+  const known = placesIn(sites)
   const clashes: Clash[] = []
   paths.forEach(({ from, to }, p) => {
     for (const [end, name] of [
@@ -109,8 +138,7 @@ function endsOfPaths(sites: Whole['sites'], paths: Whole['paths']): readonly Cla
       ['to', to],
     ] as const) {
       if (name === undefined || known.has(name)) continue
-      const there = [...known].filter(each => each !== undefined).join(', ')
-      clashes.push({ path: ['paths', p, end], message: `no site or host is named "${name}"; there are: ${there}` })
+      clashes.push({ path: ['paths', p, end], message: noPlace(name, known) })
     }
     if (from !== undefined && from === to)
       clashes.push({ path: ['paths', p, 'to'], message: `a path from "${from}" to itself` })

@@ -62,7 +62,10 @@ interface Shape {
   readonly sites: readonly { readonly site: Omit<Site, 'id'>; readonly hosts: readonly Omit<Host, 'id' | 'site'>[] }[]
   readonly paths: readonly { readonly path: Omit<Path, 'from' | 'to'>; readonly from: number; readonly to: number }[]
   readonly vms: readonly {
-    readonly vm: Omit<Vm, 'id' | 'host' | 'memory' | 'used'>
+    readonly vm: Omit<Vm, 'id' | 'host' | 'memory' | 'used'> & {
+      /** Places its policy binds it to, by number. */
+      readonly bound: readonly number[] | undefined
+    }
     readonly at: number
     readonly memoryShare: number
     readonly usedShare: number
@@ -116,8 +119,16 @@ const arbShape: fc.Arbitrary<Shape> = fc.record({
             fc.oneof(fc.constant(ms(300)), arbTime),
             fc.subarray([...modesOfLastResort]),
             fc.constantFrom('move' as const, 'stay' as const),
+            maybe(arbWords),
           )
-          .map(([maxDowntime, allow, action]) => ({ maxDowntime, allow, action })),
+          .map(([maxDowntime, allow, action, antiAffinity]) => ({
+            maxDowntime,
+            allow,
+            action,
+            targets: undefined,
+            antiAffinity,
+          })),
+        bound: maybe(fc.array(fc.nat(), { minLength: 1, maxLength: 3 })),
         paused: fc.boolean(),
       }),
       at: fc.nat(),
@@ -148,11 +159,21 @@ function snapshotOf({ names, sites, paths, vms, power, deadline }: Shape): Snaps
       const [a, b] = [ends[from % ends.length], ends[to % ends.length]]
       return a === undefined || b === undefined || a === b ? [] : [{ ...path, from: a, to: b }]
     }),
-    vms: vmsOn.flatMap(({ vm, at, memoryShare, usedShare }) => {
+    vms: vmsOn.flatMap(({ vm: { bound, ...vm }, at, memoryShare, usedShare }) => {
       const host = hosts[at % hosts.length]
       if (host === undefined) return []
       const memory = bytes(Math.floor(host.memory * memoryShare))
-      return [{ ...vm, id: vmId(take()), host: host.id, memory, used: bytes(Math.floor(memory * usedShare)) }]
+      const targets = bound?.flatMap(pick => ends[pick % ends.length] ?? [])
+      return [
+        {
+          ...vm,
+          policy: { ...vm.policy, targets },
+          id: vmId(take()),
+          host: host.id,
+          memory,
+          used: bytes(Math.floor(memory * usedShare)),
+        },
+      ]
     }),
     unreachable: [],
     power: power.flatMap(({ site, runtime }) => {
@@ -187,7 +208,13 @@ describe('an inventory that is printed', () => {
           disks: [aDisk('vda', { size: bytes(2 ** 32), used: bytes(2 ** 32), shared: true })],
           value: 20,
           group: 'shop',
-          policy: { maxDowntime: ms(2_000), allow: ['post-copy'], action: 'stay' },
+          policy: {
+            maxDowntime: ms(2_000),
+            allow: ['post-copy'],
+            action: 'stay',
+            targets: [siteId('b')],
+            antiAffinity: 'db',
+          },
           paused: true,
         }),
       ],
@@ -234,6 +261,9 @@ vms:
       allow:
         - post-copy
       action: stay
+      targets:
+        - b
+      antiAffinity: db
     paused: true
 `,
     )
@@ -275,7 +305,7 @@ describe('an inventory that is written by hand', () => {
         disks: [{ name: 'vda', size: 2 ** 32, used: 2 ** 32, write: 0, shared: false }],
         value: 1,
         group: undefined,
-        policy: { maxDowntime: 300, allow: [], action: 'move' },
+        policy: { maxDowntime: 300, allow: [], action: 'move', targets: undefined, antiAffinity: undefined },
         paused: false,
       },
     ])

@@ -161,11 +161,13 @@ const printVm = (vm: Vm) => ({
 })
 
 function printPolicy({ policy }: Vm) {
-  const { maxDowntime, allow, action } = policy
+  const { maxDowntime, allow, action, targets, antiAffinity } = policy
   const differing = {
     ...(maxDowntime === defaultVmPolicy.maxDowntime ? {} : { maxDowntime: printTime(maxDowntime) }),
     ...(allow.length === 0 ? {} : { allow: [...allow] }),
     ...(action === defaultVmPolicy.action ? {} : { action }),
+    ...(targets === undefined ? {} : { targets: [...targets] }),
+    ...(antiAffinity === undefined ? {} : { antiAffinity }),
   }
   return Object.keys(differing).length === 0 ? undefined : differing
 }

@@ -105,6 +105,25 @@ describe('what is in it', () => {
     return []
   }
 
+  test('what only a libvirt daemon can be told is read of its hosts, and refused of others', () => {
+    const site = (uri: string, ofHost: string, ofSite = ''): string =>
+      `sites:\n  - name: s\n${ofSite}    hosts:\n      - { name: h, uri: "${uri}", ${ofHost} }\n`
+    const all = 'peerUri: "qemu+tls://h/system", listenAddress: 10.0.0.1, tlsName: h'
+    writeFileSync('lifeboat.yaml', site('qemu+ssh://root@h/system', all, '    tls: true\n'))
+    const [found] = loadConfig(undefined, {}).config.sites
+    assert.equal(found?.tls, true)
+    const { peerUri, listenAddress, tls, tlsName } = found.hosts[0] ?? {}
+    assert.deepEqual([peerUri, listenAddress, tls, tlsName], ['qemu+tls://h/system', '10.0.0.1', undefined, 'h'])
+
+    const told = (...of: Parameters<typeof site>): string => mistakes(site(...of)).join('; ')
+    const foreign = /for hosts under libvirt only, and h is none/
+    for (const key of ['tls: true', 'listenAddress: 10.0.0.1', 'peerUri: "qemu+tcp://h/system"', 'tlsName: h'])
+      assert.match(told('qmp+local:///srv/vms', key), foreign, key)
+    assert.match(told('qmp+local:///srv/vms', 'memory: 1GiB', '    tls: true\n'), foreign)
+    assert.match(told('qemu:///system', 'peerUri: "qemu:///system"'), /names no host: other hosts cannot reach/)
+    assert.match(told('qemu:///system', 'peerUri: "qemu+carrier://h/system"'), /unknown transport "carrier"/)
+  })
+
   test('is read whole, with its units', () => {
     writeFileSync(
       'lifeboat.yaml',
@@ -121,7 +140,7 @@ paths:
   - { from: sendai, to: osaka-1, capacity: 1Gbit/s, rtt: 20ms, loss: 0.01%, perFlow: 300Mbit/s, background: 8Mbit/s }
 policy: { name: "fixed:4", maxParallel: 3, bandwidth: 800Mbit/s }
 vms:
-  - { match: "db-*", value: 20, group: shop, maxDowntime: 2s, allow: [post-copy, stop-copy], action: stay }
+  - { match: "db-*", value: 20, group: shop, maxDowntime: 2s, allow: [post-copy, stop-copy], action: stay, targets: [osaka, osaka-1], antiAffinity: db }
 stateDir: /srv/lifeboat
 `,
     )
@@ -130,6 +149,7 @@ stateDir: /srv/lifeboat
       name: 'sendai',
       safe: false,
       uplink: 125_000_000,
+      tls: false,
       hosts: [
         {
           name: 'sendai-1',
@@ -162,6 +182,8 @@ stateDir: /srv/lifeboat
         maxDowntime: 2_000,
         allow: ['post-copy', 'stop-copy'],
         action: 'stay',
+        targets: ['osaka', 'osaka-1'],
+        antiAffinity: 'db',
       },
     ])
   })

@@ -1,6 +1,6 @@
 /** Quantities, names and VM policies as zod schemas: texts with a unit in, branded values out. One source for files, flags and definitions. */
 import { z } from 'zod'
-import { hostId, idRule, isId, siteId, vmId } from '../core/ids.ts'
+import { hostId, idRule, isId, placeId, siteId, vmId } from '../core/ids.ts'
 import { defaultVmPolicy, modesOfLastResort, type VmPolicy } from '../core/inventory/vm.ts'
 import { parseBytes, parseFraction, parseRate, parseTime, UnitError } from '../core/units.ts'
 
@@ -39,6 +39,7 @@ const nameSchema = z.string().refine(isId, { message: `not a usable name; expect
 export const siteNameSchema = nameSchema.transform(siteId)
 export const hostNameSchema = nameSchema.transform(hostId)
 export const vmNameSchema = nameSchema.transform(vmId)
+export const placeNameSchema = nameSchema.transform(placeId)
 
 export const dirtyShape = {
   hot: sizeSchema,
@@ -57,18 +58,22 @@ export const diskSchema = z
   })
   .transform(disk => ({ ...disk, used: disk.used ?? disk.size }))
 
-export const vmPolicySchema = z
-  .strictObject({
-    maxDowntime: timeSchema.optional(),
-    allow: z.array(z.enum(modesOfLastResort)).optional(),
-    action: z.enum(['move', 'stay']).optional(),
-  })
-  .transform(
-    (policy): VmPolicy => ({
-      maxDowntime: policy.maxDowntime ?? defaultVmPolicy.maxDowntime,
-      allow: policy.allow ?? defaultVmPolicy.allow,
-      action: policy.action ?? defaultVmPolicy.action,
-    }),
-  )
+/** Of a VM's policy, each part by itself: of files, of flags, of a domain's metadata. */
+export const vmPolicyShape = {
+  maxDowntime: timeSchema.optional(),
+  allow: z.array(z.enum(modesOfLastResort)).optional(),
+  action: z.enum(['move', 'stay']).optional(),
+  targets: z.array(placeNameSchema).min(1, 'name at least one site or host, or leave it out').optional(),
+  antiAffinity: z.string().min(1, 'a name that those have in common who keep apart').optional(),
+}
+export const vmPolicySchema = z.strictObject(vmPolicyShape).transform(
+  (policy): VmPolicy => ({
+    maxDowntime: policy.maxDowntime ?? defaultVmPolicy.maxDowntime,
+    allow: policy.allow ?? defaultVmPolicy.allow,
+    action: policy.action ?? defaultVmPolicy.action,
+    targets: policy.targets,
+    antiAffinity: policy.antiAffinity,
+  }),
+)
 
 export const valueSchema = z.number().min(0, 'a value is a number, 0 or more')

@@ -11,6 +11,7 @@ import {
   hostNameSchema,
   rateSchema,
   siteNameSchema,
+  sizeSchema,
   timeSchema,
   vmNameSchema,
 } from './quantity-schema.ts'
@@ -47,6 +48,8 @@ const verbs = {
   hostDown: z.strictObject({ ...when, hostDown: hostNameSchema }),
   dirty: z.strictObject({ ...when, dirty: vmNameSchema, ...dirtyShape }),
   crash: z.strictObject({ ...when, crash: z.literal('controller', 'only the controller can crash'), for: timeSchema }),
+  endanger: z.strictObject({ ...when, endanger: siteNameSchema }),
+  occupied: z.strictObject({ ...when, occupied: hostNameSchema, memory: sizeSchema }),
   fail: z.strictObject({
     ...when,
     fail: vmNameSchema,
@@ -110,6 +113,8 @@ function happeningOf(entry: Entry, sites: ReadonlySet<string>): Happening {
   if ('powerOff' in entry) return { kind: 'power-off', site: entry.powerOff }
   if ('hostDown' in entry) return { kind: 'host-down', host: entry.hostDown }
   if ('crash' in entry) return { kind: 'crash', lasts: entry.for }
+  if ('endanger' in entry) return { kind: 'endanger', site: entry.endanger }
+  if ('occupied' in entry) return { kind: 'occupied', host: entry.occupied, memory: entry.memory }
   if ('fail' in entry)
     return {
       kind: 'fail',
@@ -157,6 +162,8 @@ function unknownThings(raw: unknown, known: KnownNames): readonly Clash[] {
     of('power', known.sites, 'site'),
     of('powerOff', known.sites, 'site'),
     of('hostDown', known.hosts, 'host'),
+    of('endanger', known.sites, 'site'),
+    of('occupied', known.hosts, 'host'),
     of('dirty', known.vms, 'VM'),
     of('fail', known.vms, 'VM'),
   ]
@@ -213,6 +220,10 @@ function printEntry({ at, jitter, what }: TimelineEntry): Record<string, unknown
     }
     case 'crash':
       return { ...time, crash: 'controller', for: printTime(what.lasts) }
+    case 'endanger':
+      return { ...time, endanger: what.site }
+    case 'occupied':
+      return { ...time, occupied: what.host, memory: printBytes(what.memory) }
     case 'fail':
       return { ...time, fail: what.vm, how: what.how, ...printTimes(what) }
   }

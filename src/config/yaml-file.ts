@@ -63,6 +63,18 @@ export function parseYamlFile<S extends z.ZodType>(
   throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column))
 }
 
+/** Where in a text these places stand, in order; those of a text that is no YAML are at its beginning. */
+export function locate(text: string, file: string, places: readonly Clash[]): readonly Problem[] {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  return places
+    .map(({ path, message }) => {
+      const { line, col } = lines.linePos(offsetOf(document, path))
+      return { file, line: Math.max(1, line), column: Math.max(1, col), where: showPath(path), message }
+    })
+    .sort((a, b) => a.line - b.line || a.column - b.column)
+}
+
 /** What a text holds, whatever it means; undefined where it is no YAML. */
 export function rawYaml(text: string): unknown {
   const document = parseDocument(text, { prettyErrors: false })

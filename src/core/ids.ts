@@ -6,6 +6,8 @@ type Id<K extends string> = string & { readonly [kind]: K }
 export type SiteId = Id<'site'>
 export type HostId = Id<'host'>
 export type VmId = Id<'vm'>
+/** Names are used once among sites and hosts together. */
+export type PlaceId = SiteId | HostId
 export type EvacuationId = Id<'evacuation'>
 
 /** Letters, digits, `.`, `_`, `-`, `@`, `:`; starts with a letter or digit: safe in a path, a command line and a table. */
@@ -22,6 +24,8 @@ function checked(text: string, what: string): string {
 export const siteId = (text: string): SiteId => checked(text, 'site') as SiteId
 /** @throws RangeError when the text is no usable name */
 export const hostId = (text: string): HostId => checked(text, 'host') as HostId
+/** A site or a host, where it is not known yet which. @throws RangeError when the text is no usable name */
+export const placeId = (text: string): PlaceId => checked(text, 'site or host') as SiteId
 /** @throws RangeError when the text is no usable name */
 export const vmId = (text: string): VmId => checked(text, 'vm') as VmId
 /** @throws RangeError when the text is no usable name */

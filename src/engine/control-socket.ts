@@ -1,5 +1,5 @@
 /**
- * Orders to a running controller from other processes: `pause`, `resume`, `abort`, `resolve`. A unix socket beside the journal, one
+ * Orders to a running controller from other processes: `pause`, `resume`, `abort`, `endanger`, `resolve`. A unix socket beside the journal, one
  * JSON line in, one JSON line out. It accepts only what it knows, from those who may open the socket (mode 0600), and answers after
  * the order is queued, not after it took effect: `watch` shows that.
  */
@@ -10,13 +10,14 @@ import { dirname, join } from 'node:path'
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Order } from '../core/control/observed.ts'
-import { vmNameSchema } from '../config/quantity-schema.ts'
+import { siteNameSchema, vmNameSchema } from '../config/quantity-schema.ts'
 
 const orderSchema: z.ZodType<Order & { by: string }> = z.intersection(
   z.discriminatedUnion('order', [
     z.strictObject({ order: z.literal('pause'), by: z.string() }),
     z.strictObject({ order: z.literal('resume'), by: z.string() }),
     z.strictObject({ order: z.literal('abort'), by: z.string() }),
+    z.strictObject({ order: z.literal('endanger'), by: z.string(), site: siteNameSchema }),
     z.strictObject({
       order: z.literal('resolve'),
       by: z.string(),

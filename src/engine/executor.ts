@@ -6,12 +6,15 @@
 import { assertNever } from '../core/assert-never.ts'
 import type { Command, Route } from '../core/control/command.ts'
 import type { Observed } from '../core/control/observed.ts'
+import type { HostId, VmId } from '../core/ids.ts'
+import { MigrationError } from '../core/migration/failure.ts'
 import { bytes, type Milliseconds } from '../core/units.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from '../hypervisor/hand-over.ts'
-import type { Landing } from '../hypervisor/hypervisor.ts'
+import type { Definition, Landing } from '../hypervisor/hypervisor.ts'
 import { poll, withDeadline } from '../time/with-deadline.ts'
 import { describeError, knownFailure } from './classify-error.ts'
 import { followMigration } from './follow-migration.ts'
+import { KeptDefinitions } from './kept-definitions.ts'
 import {
   answersWithin,
   finishesWithin,
@@ -32,9 +35,11 @@ export class Executor {
   /** Where prepared targets listen, until memory flows to them. */
   readonly #landings = new Map<string, Landing>()
   readonly #followed = new Set<string>()
+  readonly #kept: KeptDefinitions
 
   constructor(world: World, post: (event: Observed) => void, signal: AbortSignal) {
     this.#world = world
+    this.#kept = new KeptDefinitions(world.journal)
     this.#post = post
     this.#signal = signal
   }
@@ -140,7 +145,20 @@ export class Executor {
 
   async #prepare(command: Of<'prepare'>, signal: AbortSignal): Promise<void> {
     const { source, target } = this.#sides(command)
+    const presence = await source.presence(command.vm, signal)
+    if (presence.state === 'absent') throw vmGone(command.vm, source.host, presence.detail)
     const definition = await source.definition(command.vm, signal)
+    if (this.#kept.keep(definition)) {
+      const { driver, text } = definition
+      this.#post({
+        kind: 'definition-kept',
+        vm: command.vm,
+        attempt: command.attempt,
+        source: command.source,
+        driver,
+        text,
+      })
+    }
     this.#landings.set(keyOf(command), await target.prepare(definition, command.options, signal))
     this.#post({ kind: 'target-ready', vm: command.vm, attempt: command.attempt })
   }
@@ -234,14 +252,37 @@ export class Executor {
   }
 
   async #retire(command: Of<'retire'>, signal: AbortSignal): Promise<void> {
-    await retire(this.#sides(command), command.vm, signal)
+    const kept = this.#kept.of(command.vm)
+    if (kept !== undefined) await this.#adopt(command, kept, signal)
+    await retire(this.#sides(command), command.vm, kept, signal)
+    this.#kept.forget(command.vm)
     this.#post({ kind: 'source-ended', vm: command.vm, attempt: command.attempt })
+  }
+
+  /** Of the same step as `retire`, so that it is done by whichever controller ends the source. The VM runs, with it or without. */
+  async #adopt(command: Of<'retire'>, kept: Definition, signal: AbortSignal): Promise<void> {
+    const { target } = this.#sides(command)
+    try {
+      await withDeadline(this.#world.clock, answersWithin, `adopt ${command.vm}`, signal, inner =>
+        Promise.resolve(target.adopt?.(kept, inner)),
+      )
+    } catch (error) {
+      signal.throwIfAborted()
+      const why = describeError(error)
+      this.#post({ kind: 'command-failed', vm: command.vm, attempt: command.attempt, command: 'adopt', why })
+    }
   }
 
   async #rollBack(command: Of<'roll-back'>, signal: AbortSignal): Promise<void> {
     await rollBack(this.#sides(command), command.vm, signal)
     this.#post({ kind: 'attempt-failed', vm: command.vm, attempt: command.attempt, failure: command.failure })
   }
+}
+
+/** It waited for its turn, and somebody ended, renamed or moved it meanwhile. */
+function vmGone(vm: VmId, host: HostId, seen: string): MigrationError {
+  const detail = `it does not run at ${host} any more (${seen}): somebody ended, renamed or moved it; lifeboat inventory shows what is there`
+  return new MigrationError(vm, { code: 'not-there', detail })
 }
 
 const keyOf = ({ vm, attempt }: Route): string => `${vm} ${attempt}`

@@ -4,7 +4,7 @@
  */
 import type { Command } from '../core/control/command.ts'
 import type { Evacuation } from '../core/control/evacuation.ts'
-import { step } from '../core/control/step.ts'
+import { stepAndForecast } from '../core/control/step-and-forecast.ts'
 import type { Instant } from '../core/instant.ts'
 import { type Entry, type Journal, JournalBroken, JournalFull } from '../journal/journal.ts'
 import type { Arrival } from './inbox.ts'
@@ -79,8 +79,9 @@ function fold(from: Evacuation | undefined, arrivals: readonly Arrival[]): Recor
   let state = from
   const entries: Entry[] = []
   for (const { at, event } of arrivals) {
-    const { state: next, commands } = step(state, event, at)
-    if (event.kind !== 'tick' || commands.length > 0 || next !== state) entries.push({ at, event, commands })
+    const { state: next, told } = stepAndForecast(state, event, at)
+    const idle = event.kind === 'tick' && next === state && told.every(({ commands }) => commands.length === 0)
+    if (!idle) entries.push(...told.map(each => ({ at, ...each })))
     state = next
   }
   if (state === undefined) throw new Error('nothing was observed')

@@ -2,6 +2,7 @@
 import { applyVmRules } from '../config/apply-vm-rules.ts'
 import type { Config } from '../config/config-schema.ts'
 import { pathFrom } from '../config/inventory-file.ts'
+import type { HostId, VmId } from '../core/ids.ts'
 import { bytes } from '../core/units.ts'
 import type { Host, Snapshot, UnreachableHost } from '../core/inventory/snapshot.ts'
 import type { Listing } from '../hypervisor/hypervisor.ts'
@@ -15,13 +16,25 @@ export interface Taken {
   readonly snapshot: Snapshot
   /** Every VM with what it does now; the snapshot has only those that run or are paused at home. */
   readonly listings: readonly Listing[]
+  /** What each host that answered runs: `libvirt 9.0.0, QEMU 7.2.22`. */
+  readonly versions: ReadonlyMap<HostId, string>
   /** VMs named alike on two hosts: nobody may move them before one is renamed. */
   readonly ambiguous: readonly string[]
+  readonly warnings: readonly PolicyWarning[]
+}
+
+/** Something in a VM's own policy that does not count, or cannot be followed. */
+export interface PolicyWarning {
+  readonly vm: VmId
+  readonly host: HostId
+  /** What is wrong, and what follows. */
+  readonly what: string
 }
 
 export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, signal: AbortSignal): Promise<Taken> {
   const unreachable: UnreachableHost[] = []
   const listings: Listing[] = []
+  const versions = new Map<HostId, string>()
   const asked = config.sites.flatMap(site => site.hosts.map(host => ({ site, host })))
   const found = await Promise.all(
     asked.map(async ({ site, host }): Promise<Host> => {
@@ -32,7 +45,16 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
           Promise.all([hypervisor.facts(inner), hypervisor.list(inner)]),
         )
         listings.push(...list)
-        return { id, site: site.name, memory: facts.memory, nic, cpu }
+        versions.set(id, facts.version)
+        const { outgoingMost } = hypervisor.capabilities
+        return {
+          id,
+          site: site.name,
+          memory: facts.memory,
+          nic,
+          cpu,
+          ...(outgoingMost === undefined ? {} : { outgoingMost }),
+        }
       } catch (error) {
         signal.throwIfAborted()
         unreachable.push({ host: id, why: describeError(error) })
@@ -58,8 +80,24 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
       deadline: undefined,
     },
     listings,
+    warnings: listings.flatMap(listing => warningsOf(listing, config)),
+    versions,
     ambiguous: [...new Set(names.filter((name, at) => names.indexOf(name) !== at))],
   }
+}
+
+export function warningsOf({ vm, own, unread }: Listing, { sites }: Config): readonly PolicyWarning[] {
+  const places = new Set<string>(sites.flatMap(site => [site.name, ...site.hosts.map(({ name }) => name)]))
+  const strangers = own.targets?.filter(place => !places.has(place)) ?? []
+  const { id, host } = vm
+  return [
+    ...unread.map(what => ({ vm: id, host, what: `${what}; that part does not count` })),
+    ...strangers.map(place => ({
+      vm: id,
+      host,
+      what: `its target ${place} is no site or host of this configuration; it cannot go there`,
+    })),
+  ]
 }
 
 /** `web-2` before `web-10`. */

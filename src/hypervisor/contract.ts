@@ -8,13 +8,15 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type VmId, vmId } from '../core/ids.ts'
+import type { PolicyWords } from '../core/inventory/policy-words.ts'
 import { MigrationError } from '../core/migration/failure.ts'
 import { plainStart, type StartOptions } from '../core/migration/start-options.ts'
 import { bytesPerSecond, mebibytes, ms, seconds } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { poll } from '../time/with-deadline.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from './hand-over.ts'
-import type { Hypervisor, MigrationStatus, Sample } from './hypervisor.ts'
+import { PolicyNotWritten } from './policy-not-written.ts'
+import type { Definition, Hypervisor, MigrationStatus, Sample } from './hypervisor.ts'
 import { NotProven, proveGone, proveRunning } from './prove.ts'
 
 /** Two hosts, a guest on one of them, and what can be done to the line between them. */
@@ -22,7 +24,7 @@ export interface ContractWorld {
   readonly home: Hypervisor
   readonly away: Hypervisor
   readonly vm: VmId
-  /** Another at home, with a disk that only its host has. */
+  /** Another on one of the two, with a disk that only its host has. */
   readonly withDisk: VmId
   readonly clock: Clock
   /** Ends every connection of running migrations at once, as a router that lost its state does; undefined where this cannot be done. */
@@ -41,6 +43,8 @@ export interface ContractHarness {
   readonly portless?: boolean
   /** Its driver takes a source to its target by itself: nothing waits there to be told. */
   readonly selfCompleting?: boolean
+  /** The whole contract was kept over another way to the same driver: asked are only the questions, the events, a sending, and a move. */
+  readonly brief?: boolean
   /** Connections of running migrations cannot be broken in it. */
   readonly unbreakable?: boolean
   up(): Promise<ContractWorld>
@@ -81,8 +85,10 @@ export function contract(driver: string, harness: ContractHarness): void {
         const sample = await sides.source.sample(world.vm, inner)
         return wanted.includes(sample.status) ? sample : undefined
       })
+    let kept: Definition | undefined
     const send = async (options: StartOptions, rate: number | undefined): Promise<void> => {
       const definition = await sides.source.definition(world.vm, signal())
+      kept = definition
       const landing = await sides.target.prepare(definition, options, signal())
       const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
       await sides.source.migrate(world.vm, landing, tuning, options, signal())
@@ -92,18 +98,18 @@ export function contract(driver: string, harness: ContractHarness): void {
       return `${source.state} / ${target.state}`
     }
 
+    const atLength = harness.brief === true ? unasked : test
+
     test('says what a host has, and who lives there', async () => {
       const facts = await world.home.facts(signal())
       assert.ok(facts.memory > 0)
       assert.notEqual(facts.version, 'unknown')
-      const listed = await world.home.list(signal())
-      assert.deepEqual(
-        new Map(listed.map(({ vm, presence }) => [vm.id, presence.state])),
-        new Map([world.vm, world.withDisk].map(id => [id, 'running'])),
-      )
-      const disks = listed.find(({ vm }) => vm.id === world.withDisk)?.vm.disks ?? []
-      assert.ok(disks.some(({ shared, used }) => !shared && used > 0))
-      assert.deepEqual(await world.away.list(signal()), [])
+      const listed = async (host: Hypervisor) =>
+        (await host.list(signal()))
+          .filter(({ vm }) => vm.id !== world.withDisk)
+          .map(({ vm, presence }) => [vm.id, presence.state])
+      assert.deepEqual(await listed(world.home), [[world.vm, 'running']])
+      assert.deepEqual(await listed(world.away), [])
     })
 
     test('watches: first what is there, then what changes', async () => {
@@ -122,7 +128,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       await assert.rejects(world.home.definition(vmId('nobody'), signal()), MigrationError)
     })
 
-    test('measures how fast a guest writes', async () => {
+    atLength('measures how fast a guest writes', async () => {
       // A guest on a busy machine may stand still for a whole second, and its pages are only sampled.
       const attempts = 5
       const rates: (number | undefined)[] = []
@@ -131,7 +137,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.ok((rates.at(-1) ?? 0) > 0, `a guest with a hot set was measured at ${rates.join(', ')} B/s`)
     })
 
-    test('a target that listens has never run, and can be taken away', async () => {
+    atLength('a target that listens has never run, and can be taken away', async () => {
       const definition = await sides.source.definition(world.vm, signal())
       await sides.target.prepare(definition, plainStart, signal())
       assert.equal(await states(), prepared())
@@ -141,7 +147,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.equal(await states(), 'running / absent')
     })
 
-    test('what an earlier attempt left at the target is no hindrance', async () => {
+    atLength('what an earlier attempt left at the target is no hindrance', async () => {
       const definition = await sides.source.definition(world.vm, signal())
       await sides.target.prepare(definition, plainStart, signal())
       await sides.target.prepare(definition, plainStart, signal())
@@ -149,7 +155,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.equal(await states(), 'running / absent')
     })
 
-    test('a guest that lives on a host is in the way of another of its name', async () => {
+    atLength('a guest that lives on a host is in the way of another of its name', async () => {
       const definition = await sides.source.definition(world.vm, signal())
       await assert.rejects(sides.source.prepare(definition, plainStart, signal()), (error: unknown) => {
         assert.ok(error instanceof MigrationError)
@@ -159,7 +165,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       assert.equal(await states(), 'running / absent')
     })
 
-    test('a host never ends a guest that runs there as if it were a leftover', async () => {
+    atLength('a host never ends a guest that runs there as if it were a leftover', async () => {
       await assert.rejects(sides.source.discard(world.vm, signal()), MigrationError)
       assert.equal(await states(), 'running / absent')
     })
@@ -201,9 +207,9 @@ export function contract(driver: string, harness: ContractHarness): void {
       await rollBack(sides, world.vm, signal())
     })
 
-    const waitsToBeTold = harness.selfCompleting === true ? unasked : test
-    const goesByItself = harness.selfCompleting === true ? test : unasked
-    const breaks = harness.unbreakable === true ? unasked : test
+    const waitsToBeTold = harness.selfCompleting === true ? unasked : atLength
+    const goesByItself = harness.selfCompleting === true ? atLength : unasked
+    const breaks = harness.unbreakable === true ? unasked : atLength
 
     waitsToBeTold('arrived whole, it runs nowhere until it is told to, and can still go home', async () => {
       await send(plainStart, undefined)
@@ -216,7 +222,7 @@ export function contract(driver: string, harness: ContractHarness): void {
         [where.source.state === 'paused' && where.source.as, where.target.state === 'paused' && where.target.as],
         ['left', 'ready'],
       )
-      await assert.rejects(retire(sides, world.vm, signal()), NotProven)
+      await assert.rejects(retire(sides, world.vm, kept, signal()), NotProven)
       await rollBack(sides, world.vm, signal())
       assert.equal(await states(), 'running / absent')
       assert.ok(await world.guestLives())
@@ -227,7 +233,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       async () => {
         await send(plainStart, slow)
         await untilStatus(['active'])
-        await assert.rejects(retire(sides, world.vm, signal()), NotProven)
+        await assert.rejects(retire(sides, world.vm, kept, signal()), NotProven)
         await assert.rejects(finish(sides, world.vm, world.clock, signal()), NotProven)
         await sides.target.discard(world.vm, signal())
         const last = await untilStatus(['cancelled', 'failed'])
@@ -251,64 +257,99 @@ export function contract(driver: string, harness: ContractHarness): void {
       return asked
     }
 
+    const said: PolicyWords = { value: 3, antiAffinity: 'db & "co"', maxDowntime: ms(1_500) }
+    const saidAt = async (side: Hypervisor): Promise<unknown> => {
+      const [listing] = await side.list(signal())
+      assert.deepEqual(listing?.unread, [])
+      const { value, antiAffinity, maxDowntime, group } = listing?.own ?? {}
+      assert.equal(listing?.vm.value, value ?? 1)
+      return [value, antiAffinity, maxDowntime, group]
+    }
+
+    test('keeps what is said of a VM in its own definition, until it is taken away', async () => {
+      const { source } = sides
+      if (source.setPolicy === undefined) return
+      await source.setPolicy(world.vm, { group: 'before' }, signal())
+      await source.setPolicy(world.vm, said, signal())
+      assert.deepEqual(await saidAt(source), [3, 'db & "co"', 1_500, undefined])
+      await source.setPolicy(world.vm, {}, signal())
+      await source.setPolicy(world.vm, {}, signal())
+      assert.deepEqual(await saidAt(source), [undefined, undefined, undefined, undefined])
+      await assert.rejects(source.setPolicy(vmId('nobody'), said, signal()), PolicyNotWritten)
+      await source.setPolicy(world.vm, said, signal())
+    })
+
     test('moves: runs at the target, and only then is the source ended', async () => {
       const stop = new AbortController()
       const watching = selfCompleting() ? neverTwice(stop.signal) : undefined
-      await send(plainStart, undefined)
-      const last = await untilStatus(['completed'])
-      stop.abort()
+      const last = await send(plainStart, undefined)
+        .then(() => untilStatus(['completed']))
+        .finally(() => stop.abort())
       assert.ok((await watching) !== 0)
       assert.ok(last.sent > 0)
       await finish(sides, world.vm, world.clock, signal())
       assert.match(await states(), sentAway())
       await assert.rejects(rollBack(sides, world.vm, signal()), MigrationError)
       await assert.rejects(proveGone(sides.target, world.vm, signal()), NotProven)
-      await retire(sides, world.vm, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
-      const idsAt = async (host: Hypervisor) => (await host.list(signal())).map(({ vm }) => vm.id)
-      assert.deepEqual(await idsAt(sides.source), [world.withDisk])
+      const idsAt = async (host: Hypervisor) =>
+        (await host.list(signal())).map(({ vm }) => vm.id).filter(id => id !== world.withDisk)
+      assert.deepEqual(await idsAt(sides.source), [])
       assert.deepEqual(await idsAt(sides.target), [world.vm])
+      if (sides.target.setPolicy !== undefined)
+        assert.deepEqual(await saidAt(sides.target), [3, 'db & "co"', 1_500, undefined], 'it travels')
       swap()
       assert.ok(await world.guestLives())
     })
 
-    test('a disk that only its host has goes along: first, and counted; called back, nothing of it is left', async () => {
-      const { home, away, withDisk, clock } = world
-      const pair = { source: home, target: away }
-      const both = async (): Promise<string> => {
-        const { source, target } = await whereIs(pair, withDisk, signal())
-        return `${source.state} / ${target.state}`
-      }
-      const begin = async (rate: number | undefined): Promise<void> => {
-        const landing = await away.prepare(await home.definition(withDisk, signal()), plainStart, signal())
-        const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
-        await home.migrate(withDisk, landing, tuning, plainStart, signal())
-      }
-      const until = (found: (sample: Sample) => boolean): Promise<Sample> =>
-        poll(clock, askEvery, signal(), async inner => {
-          const sample = await home.sample(withDisk, inner)
-          return found(sample) ? sample : undefined
-        })
-      await begin(2 * slow)
-      const first = await until(({ status, disk }) => status === 'active' && disk !== undefined && disk.total > 0)
-      assert.ok(first.disk !== undefined && first.round === 0, `memory is in round ${first.round}`)
-      assert.ok(first.total > first.disk.total && first.remaining > first.disk.remaining, 'memory counts too')
-      assert.equal(first.sent, first.disk.copied)
-      assert.deepEqual(await home.presence(withDisk, signal()), { state: 'running', migrating: true })
-      await home.cancel(withDisk, signal())
-      await until(({ status }) => status === 'cancelled' || status === 'failed')
-      await rollBack(pair, withDisk, signal())
-      assert.equal(await both(), 'running / absent')
-      await begin(undefined)
-      const last = await until(({ status }) => status === 'completed')
-      assert.ok(last.disk !== undefined && last.disk.total >= first.disk.total && last.sent > last.disk.total)
-      await finish(pair, withDisk, clock, signal())
-      await retire(pair, withDisk, signal())
-      assert.equal(await both(), 'absent / running')
-    })
+    const fully = harness.brief === true ? unasked : test
+    fully(
+      'a disk that only its host has goes along: first, and counted; called back, nothing of it is left',
+      async () => {
+        const { withDisk, clock } = world
+        const atHome = (await world.home.presence(withDisk, signal())).state === 'running'
+        const [source, target] = atHome ? [world.home, world.away] : [world.away, world.home]
+        const own = (await source.list(signal())).find(({ vm }) => vm.id === withDisk)?.vm.disks ?? []
+        assert.ok(own.some(({ shared, used }) => !shared && used > 0))
+        const both = async (): Promise<string> => {
+          const where = await whereIs({ source, target }, withDisk, signal())
+          return `${where.source.state} / ${where.target.state}`
+        }
+        const begin = async (rate: number | undefined): Promise<Definition> => {
+          const definition = await source.definition(withDisk, signal())
+          const landing = await target.prepare(definition, plainStart, signal())
+          const tuning = { rate: rate === undefined ? undefined : bytesPerSecond(rate), downtimeLimit: ms(300) }
+          await source.migrate(withDisk, landing, tuning, plainStart, signal())
+          return definition
+        }
+        const until = (found: (sample: Sample) => boolean): Promise<Sample> =>
+          poll(clock, askEvery, signal(), async inner => {
+            const sample = await source.sample(withDisk, inner)
+            return found(sample) ? sample : undefined
+          })
+        await begin(2 * slow)
+        const first = await until(({ status, disk }) => status === 'active' && disk !== undefined && disk.total > 0)
+        assert.ok(first.disk !== undefined && first.round === 0, `memory is in round ${first.round}`)
+        assert.ok(first.total > first.disk.total && first.remaining > first.disk.remaining, 'memory counts too')
+        assert.equal(first.sent, first.disk.copied)
+        assert.deepEqual(await source.presence(withDisk, signal()), { state: 'running', migrating: true })
+        await source.cancel(withDisk, signal())
+        await until(({ status }) => status === 'cancelled' || status === 'failed')
+        await rollBack({ source, target }, withDisk, signal())
+        assert.equal(await both(), 'running / absent')
+        const definition = await begin(undefined)
+        const last = await until(({ status }) => status === 'completed')
+        assert.ok(last.disk !== undefined && last.disk.total >= first.disk.total && last.sent > last.disk.total)
+        await finish({ source, target }, withDisk, clock, signal())
+        await retire({ source, target }, withDisk, definition, signal())
+        assert.equal(await both(), 'absent / running')
+      },
+    )
 
-    const ports = harness.portless === true ? [] : ['a port that somebody else has is passed over']
+    const ports =
+      harness.portless === true || harness.brief === true ? [] : ['a port that somebody else has is passed over']
     for (const name of ports)
       test(name, async () => {
         assert.ok(world.takeFirstPort !== undefined)
@@ -324,7 +365,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       })
 
     const postCopy = { ...plainStart, postCopy: true }
-    test('post-copy: runs at the target while its memory still comes', async () => {
+    atLength('post-copy: runs at the target while its memory still comes', async () => {
       if (!sides.source.capabilities.inFlight.postCopy) return
       await send(postCopy, 4 * slow)
       await untilStatus(['active'])
@@ -335,7 +376,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       await sides.source.adjust(world.vm, { rate: undefined }, signal())
       await untilStatus(['completed'])
       await finish(sides, world.vm, world.clock, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
       swap()
       assert.ok(await world.guestLives())
@@ -362,7 +403,7 @@ export function contract(driver: string, harness: ContractHarness): void {
       await sides.source.adjust(world.vm, { rate: undefined }, signal())
       await untilStatus(['completed'])
       await finish(sides, world.vm, world.clock, signal())
-      await retire(sides, world.vm, signal())
+      await retire(sides, world.vm, kept, signal())
       assert.equal(await states(), 'absent / running')
       swap()
       assert.ok(await world.guestLives())

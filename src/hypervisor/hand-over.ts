@@ -9,7 +9,7 @@ import type { Presence, Whereabouts } from '../core/migration/presence.ts'
 import { type Milliseconds, ms } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { poll, withDeadline } from '../time/with-deadline.ts'
-import type { Hypervisor } from './hypervisor.ts'
+import type { Definition, Hypervisor } from './hypervisor.ts'
 import { departedByJournal, NotProven, proveDeparted, proveGone, proveRunning, proveTakenOver } from './prove.ts'
 
 export interface Sides {
@@ -70,9 +70,14 @@ export async function runSplit({ source, target }: Sides, vm: VmId, signal: Abor
   await target.run(vm, await proveDeparted(source, vm, signal), signal)
 }
 
-/** @throws NotProven when the target does not run it */
-export async function retire({ source, target }: Sides, vm: VmId, signal: AbortSignal): Promise<void> {
-  await source.retire(vm, await proveRunning(target, vm, signal), signal)
+/** @param kept what the VM was at its source, for the tombstone. @throws NotProven when the target does not run it */
+export async function retire(
+  { source, target }: Sides,
+  vm: VmId,
+  kept: Definition | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  await source.retire(vm, await proveRunning(target, vm, signal), kept, signal)
 }
 
 /** @throws NotProven when the target is not gone afterwards; the source then stays as it is */

@@ -7,10 +7,11 @@
  * A call that was interrupted has an unknown outcome; callers ask {@link Hypervisor.presence} afterwards, they do not assume.
  */
 import type { HostId, VmId } from '../core/ids.ts'
+import type { PolicyWords } from '../core/inventory/policy-words.ts'
 import type { Vm } from '../core/inventory/vm.ts'
 import type { MigrationFailure } from '../core/migration/failure.ts'
 import type { Tuning } from '../core/migration/migration.ts'
-import type { StartOptions } from '../core/migration/start-options.ts'
+import type { Compression, StartOptions } from '../core/migration/start-options.ts'
 import type { DiskProgress } from '../core/migration/progress.ts'
 import type { Presence } from '../core/migration/presence.ts'
 import type { Bytes, BytesPerSecond, Milliseconds } from '../core/units.ts'
@@ -24,6 +25,16 @@ export interface Capabilities {
     readonly throttle: boolean
     readonly postCopy: boolean
   }
+  /** What it can be told at the start. More is refused before anything is begun. */
+  readonly atStart: {
+    /** Of libvirt's, by its version, which is known once it was reached: until then `none` only. */
+    readonly compression: readonly Compression[]
+  }
+  /**
+   * Migrations that may leave one host at the same time. A libvirtd gives each a thread for as long as it takes, of 20 (`max_workers`):
+   * with none left it answers nobody. @default no bound
+   */
+  readonly outgoingMost?: number
   /** Smallest step in which a rate can be set (libvirt: 1 MiB/s). */
   readonly rateStep: BytesPerSecond
   /** The driver itself takes the source to the target and starts it there (libvirt peer-to-peer): `run` only waits. */
@@ -39,6 +50,10 @@ export interface HostFacts {
 export interface Listing {
   readonly vm: Vm
   readonly presence: Presence
+  /** What of its policy its own definition says, and so travels with it; {@link vm} has it already. */
+  readonly own: PolicyWords
+  /** What of its policy in its definition could not be read and does not count, each in half a sentence. */
+  readonly unread: readonly string[]
 }
 
 export type Change =
@@ -120,8 +135,14 @@ export interface Hypervisor {
    */
   measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond | undefined>
 
+  /**
+   * Writes what of its policy the VM's own definition says, in place of all it said before; it travels with the VM. Words that say
+   * nothing take it away. A driver whose definitions have no place for it leaves this out. @throws PolicyNotWritten
+   */
+  setPolicy?(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void>
+
   // As source
-  /** @throws MigrationError `source-refused` when there is no such VM here */
+  /** @throws MigrationError `not-there` when there is no such VM here */
   definition(vm: VmId, signal: AbortSignal): Promise<Definition>
   /** Lets memory flow; returns once the hypervisor accepted. @throws MigrationError */
   migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void>
@@ -136,8 +157,11 @@ export interface Hypervisor {
   cancel(vm: VmId, signal: AbortSignal): Promise<void>
   /** Lets a stopped source go on. */
   resume(vm: VmId, proof: GoneElsewhere, signal: AbortSignal): Promise<void>
-  /** Ends the source's process and leaves a tombstone, so that nothing starts the old copy. Idempotent. */
-  retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void>
+  /**
+   * Ends the source's process and leaves a tombstone, so that nothing starts the old copy. Idempotent.
+   * @param kept what {@link definition} said before it left, if that is known: this host may have forgotten the VM by now
+   */
+  retire(vm: VmId, proof: RunsElsewhere, kept: Definition | undefined, signal: AbortSignal): Promise<void>
 
   // As target
   /** Makes this host listen for a VM. It will not run before {@link run}. @throws MigrationError */
@@ -146,6 +170,11 @@ export interface Hypervisor {
   reopen(vm: VmId, signal: AbortSignal): Promise<Landing>
   /** Runs what arrived whole. Idempotent. */
   run(vm: VmId, proof: Departed, signal: AbortSignal): Promise<void>
+  /**
+   * Once it runs here: what the hypervisor itself does not carry over, and the tombstone of an earlier leave goes. Idempotent.
+   * A driver that has nothing of the kind to do leaves it out. @throws Error that says what this host now lacks, and what to do
+   */
+  adopt?(definition: Definition, signal: AbortSignal): Promise<void>
   /** Ends a target that has never run, and removes what it left. Idempotent. @throws MigrationError `target-refused` when it runs */
   discard(vm: VmId, signal: AbortSignal): Promise<void>
 

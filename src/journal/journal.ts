@@ -3,7 +3,7 @@
  * State is a fold over its rows (replay.ts), so a controller that was killed at any point goes on from here.
  */
 import type { Command } from '../core/control/command.ts'
-import type { Observed } from '../core/control/observed.ts'
+import type { Observed, ObservedKind } from '../core/control/observed.ts'
 import type { Instant } from '../core/instant.ts'
 
 /** An observation and what was decided on it: journaled together, before any of the commands is carried out. */
@@ -20,6 +20,8 @@ export interface Row extends Entry {
 export interface JournalReader {
   /** Rows after `seq`, in order. @throws JournalUnreadable */
   read(afterSeq: number): readonly Row[]
+  /** The last rows of that kind, at most so many, in order. @throws JournalUnreadable */
+  newest(kind: ObservedKind, atMost: number): readonly Row[]
   close(): void
 }
 

@@ -54,6 +54,33 @@ beforeEach(() => {
 })
 
 describe('a journal', () => {
+  test('shows each forecast beside what came to whoever opens it with sqlite3', () => {
+    const journal = createJournal(file)
+    const said = [
+      { mark: 0, at: 300, end: { p50: 9_000, p90: 11_000 }, predicted: 8_700 },
+      { mark: 50, at: 4_700, end: undefined, predicted: undefined },
+    ] as const
+    const facts = [
+      { kind: 'vm-forecast-judged', vm: vmId('web'), attempt: 2, began: 300, came: 9_500, said },
+      { kind: 'vm-forecast-judged', vm: vmId('db'), attempt: 1, began: 300, came: undefined, said: [said[0]] },
+      { kind: 'forecast-judged', came: 9_500, said: [said[0]] },
+    ] as const
+    journal.append([entry(1), ...facts.map(event => ({ at: instant(9_500), event, commands: [] }))])
+    journal.close()
+    const db = new DatabaseSync(file, { readOnly: true })
+    const rows = db.prepare('SELECT vm, attempt, progress, said_at, p50, p90, came FROM forecasts').all()
+    db.close()
+    assert.deepEqual(
+      rows.map(row => Object.values(row)),
+      [
+        ['web', 2, 0, 300, 9_000, 11_000, 9_500],
+        ['web', 2, 50, 4_700, null, null, 9_500],
+        ['db', 1, 0, 300, 9_000, 11_000, null],
+        [null, null, 0, 300, 9_000, 11_000, 9_500],
+      ],
+    )
+  })
+
   test('gives back what was appended, numbered from 1, in order, with the time to the last bit', () => {
     const journal = createJournal(file)
     assert.deepEqual(journal.read(0), [])

@@ -7,6 +7,7 @@
 import { existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { ObservedKind } from '../core/control/observed.ts'
 import { type Bytes, mebibytes, showBytes } from '../core/units.ts'
 import {
   type Entry,
@@ -50,11 +51,26 @@ export function createJournal(file: string): Journal {
     db.exec(
       'CREATE TABLE events (seq INTEGER PRIMARY KEY, v INTEGER NOT NULL, type TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL) STRICT',
     )
+    db.exec(forecastsView)
     return new SqliteJournal(db, file)
   } catch (error) {
     throw translate(error, file)
   }
 }
+
+/**
+ * For readers with sqlite3: each forecast beside what came, in milliseconds since the alarm. `vm` is empty for the last switchover of all,
+ * `came` for an end that did not come.
+ */
+const forecastsView = `
+  CREATE VIEW forecasts AS
+  SELECT json_extract(events.body, '$.event.vm') AS vm, json_extract(events.body, '$.event.attempt') AS attempt,
+    json_extract(said.value, '$.mark') AS progress, CAST(json_extract(said.value, '$.at') AS INTEGER) AS said_at,
+    json_extract(said.value, '$.end.p50') AS p50, json_extract(said.value, '$.end.p90') AS p90,
+    json_extract(events.body, '$.event.came') AS came
+  FROM events, json_each(events.body, '$.event.said') AS said
+  WHERE events.type IN ('vm-forecast-judged', 'forecast-judged')
+  ORDER BY seq, progress`
 
 /** @throws JournalBroken when the folder is not there @unit bytes */
 function freeBeside(file: string): number {
@@ -149,6 +165,17 @@ class SqliteJournal implements Journal {
   read(afterSeq: number): readonly Row[] {
     try {
       return this.#select.all(afterSeq).map(row => fromStored(row as unknown as StoredRow))
+    } catch (error) {
+      throw unreadable(error, this.#file, 'read')
+    }
+  }
+
+  newest(kind: ObservedKind, atMost: number): readonly Row[] {
+    try {
+      const rows = this.#db
+        .prepare('SELECT seq, v, type, at, body FROM events WHERE type = ? ORDER BY seq DESC LIMIT ?')
+        .all(kind, atMost)
+      return rows.map(row => fromStored(row as unknown as StoredRow)).reverse()
     } catch (error) {
       throw unreadable(error, this.#file, 'read')
     }

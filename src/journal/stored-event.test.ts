@@ -53,6 +53,9 @@ const facts: { readonly [K in ObservedKind]: readonly Extract<Observed, { readon
     { kind: 'operator', by: 'ops', order: 'abort' },
     { kind: 'operator', by: 'ops', order: 'resolve', vm: vmId('web-1'), runsAt: 'target' },
   ],
+  'definition-kept': [
+    { kind: 'definition-kept', ...of, source: hostId('a-1'), driver: 'libvirt', text: '<domain>\n  "é"\0</domain>' },
+  ],
   'target-ready': [{ kind: 'target-ready', ...of }],
   'memory-flowing': [{ kind: 'memory-flowing', ...of }],
   progress: [
@@ -76,6 +79,31 @@ const facts: { readonly [K in ObservedKind]: readonly Extract<Observed, { readon
   'source-lingers': [{ kind: 'source-lingers', ...of, why: 'does not answer' }],
   'command-failed': [{ kind: 'command-failed', ...of, command: 'adjust', why: 'refused' }],
   'site-lost': [{ kind: 'site-lost', site: siteId('a'), why: 'its power is off' }],
+  'vm-forecast': [
+    { kind: 'vm-forecast', ...of, mark: 0, end: { p50: 12_300, p90: 14_100 }, predicted: 9_000, rate: 11_500_000 },
+    { kind: 'vm-forecast', ...of, mark: 10, end: undefined, predicted: undefined, rate: undefined },
+  ],
+  'vm-forecast-judged': [
+    {
+      kind: 'vm-forecast-judged',
+      ...of,
+      began: 0,
+      came: 12_900,
+      said: [
+        { mark: 0, at: 0, end: undefined, predicted: undefined },
+        { mark: 50, at: 6_000, end: { p50: 12_300, p90: 14_100 }, predicted: 6_000 },
+      ],
+    },
+    { kind: 'vm-forecast-judged', ...of, began: 0, came: undefined, said: [] },
+  ],
+  forecast: [
+    { kind: 'forecast', mark: 50, end: { p50: 96_000, p90: 110_000 }, because: undefined },
+    { kind: 'forecast', mark: 0, end: undefined, because: 'nothing goes through path a b' },
+  ],
+  'forecast-judged': [
+    { kind: 'forecast-judged', came: 98_000, said: [{ mark: 0, at: 0, end: { p50: 96_000, p90: 110_000 } }] },
+    { kind: 'forecast-judged', came: undefined, said: [] },
+  ],
   'journal-failing': [{ kind: 'journal-failing', why: 'disk is full' }],
 }
 
@@ -115,7 +143,7 @@ describe('a stored event', () => {
       for (const event of each) {
         const row = stored(event)
         assert.equal(row.type, kind)
-        assert.equal(row.v, 1)
+        assert.equal(row.v, kind === 'operator' ? 2 : 1)
         assert.deepEqual(fromStored(row), { seq: 7, at, event: known(event), commands: [] })
       }
     })

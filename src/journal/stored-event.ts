@@ -10,7 +10,9 @@ const versions = {
   'evacuation-started': 1,
   tick: 1,
   'controller-restarted': 1,
-  operator: 1,
+  // 2: may order `endanger`.
+  operator: 2,
+  'definition-kept': 1,
   'target-ready': 1,
   'memory-flowing': 1,
   progress: 1,
@@ -26,13 +28,20 @@ const versions = {
   'source-ended': 1,
   'source-lingers': 1,
   'command-failed': 1,
+  'vm-forecast': 1,
+  'vm-forecast-judged': 1,
+  forecast: 1,
+  'forecast-judged': 1,
   'site-lost': 1,
   'journal-failing': 1,
 } as const satisfies Record<ObservedKind, number>
 
 type Body = Record<string, unknown>
 /** `upcasts['kind:1']` makes a version 2 body of a version 1 body. */
-const upcasts: Readonly<Record<string, (body: Body) => Body>> = {}
+const upcasts: Readonly<Record<string, (body: Body) => Body>> = {
+  // Nothing but that there is one order more.
+  'operator:1': body => body,
+}
 
 export interface StoredRow {
   readonly seq: number

@@ -57,6 +57,10 @@ async function happen(
       return 'a lab has no UPS'
     case 'dirty':
       return 'a lab guest writes as it was made to'
+    case 'endanger':
+      return 'say it to the controller: lifeboat endanger SITE'
+    case 'occupied':
+      return 'nobody else has guests in a lab'
     case 'crash':
       return 'end the controller by hand: kill -9, then evacuate --resume'
     case 'fail':

@@ -37,5 +37,11 @@ export const libvirtSocket = (root: string, lab: string, host: HostId): string =
  * this is the host's own folder of VMs. Elsewhere it is empty.
  */
 export const hereFolder = (root: string, lab: string): string => join(labFolder(root, lab), 'here')
+/** Keys made for the lab, and the ssh that has them. */
+export const sshFolder = (root: string, lab: string): string => join(labFolder(root, lab), 'ssh')
+/** `ssh` that enters the site's network first: a lab's addresses are nowhere else. */
+export const sshProgram = (root: string, lab: string, host: HostId): string => join(sshFolder(root, lab), host, 'ssh')
+/** Certificates of one host, under the names that QEMU and libvirt look for. */
+export const pkiFolder = (root: string, lab: string, host: HostId): string => join(labFolder(root, lab), 'pki', host)
 export const relaySocket = (root: string, lab: string): string => join(labFolder(root, lab), 'relay.sock')
 export const configFile = (root: string, lab: string): string => join(labFolder(root, lab), 'lifeboat.yaml')

@@ -31,6 +31,8 @@ const rawBytes = z.number().transform(bytes)
 const specSchema = z.object({
   name: z.string(),
   driver: z.enum(labDrivers).default('qemu'),
+  ssh: z.boolean().default(false),
+  tls: z.boolean().default(false),
   sites: z.array(z.object({ id: siteNameSchema, safe: z.boolean() })),
   hosts: z.array(z.object({ id: hostNameSchema, site: siteNameSchema, memory: rawBytes })),
   links: z.array(

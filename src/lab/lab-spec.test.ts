@@ -223,3 +223,9 @@ test('a guest made from an inventory has in use what the inventory says, as far 
     runs(300),
   )
 })
+
+test('ssh and tls are refused where no libvirtd is', () => {
+  assert.deepEqual(complaints(specOf({ driver: 'libvirt', ssh: true, tls: true })), [])
+  for (const way of [{ ssh: true }, { tls: true, driver: 'qemu' as const }])
+    assert.match(complaints(specOf(way)).join('; '), /--driver libvirt/)
+})

@@ -69,6 +69,10 @@ export interface LabSpec {
   readonly name: string
   /** @default qemu */
   readonly driver?: LabDriver
+  /** Each host has an sshd, by which its libvirtd is reached: from here, and from the other hosts. @default false */
+  readonly ssh?: boolean
+  /** Daemons reach each other by TLS, and memory is encrypted on its way. @default false */
+  readonly tls?: boolean
   readonly sites: readonly LabSite[]
   readonly hosts: readonly LabHost[]
   readonly links: readonly LabLink[]
@@ -109,6 +113,8 @@ export function insistOnSpec(spec: LabSpec): void {
   const wrong: string[] = []
   if (!/^[a-z0-9][a-z0-9-]{0,15}$/.test(spec.name))
     wrong.push(`"${spec.name}": a lab's name has 1 to 16 small letters, digits and -`)
+  if (spec.driver !== 'libvirt' && (spec.ssh === true || spec.tls === true))
+    wrong.push('ssh and tls are ways to a libvirtd, and its hosts have none: choose --driver libvirt')
   if (spec.sites.length > 200) wrong.push(`${spec.sites.length} sites: at most 200`)
   for (const site of spec.sites) {
     const hosts = spec.hosts.filter(host => host.site === site.id).length

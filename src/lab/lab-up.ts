@@ -35,7 +35,7 @@ const cleanUpWithin = seconds(60)
 /** @throws LabAlreadyUp, LabRequirement, LabError; nothing is left behind then */
 export async function labUp(spec: LabSpec, options: LabUpOptions, signal: AbortSignal): Promise<LabRecord> {
   const { root, clock, onProgress } = options
-  insistOnRequirements(undefined, spec.driver)
+  insistOnRequirements(undefined, spec)
   insistOnSpec(spec)
   if (labExists(root, spec.name)) {
     throw new LabAlreadyUp(
@@ -89,7 +89,9 @@ async function guestStarter(
     for (const guest of spec.guests) await writeDefinition(root, spec, guest, image, signal)
     return async (guest, inner) => keep([await startGuest(root, spec, guest, inner)])
   }
-  onProgress(`libvirt: a daemon for each of ${spec.hosts.length} hosts`)
+  onProgress(
+    `libvirt: ${spec.ssh === true ? 'a daemon and an sshd' : 'a daemon'} for each of ${spec.hosts.length} hosts`,
+  )
   await startDaemons(root, spec, keep, clock, signal)
   return async (guest, inner) => keep([await startDomain(root, spec, guest, image, inner)])
 }

@@ -96,14 +96,19 @@ test('a command line is told in words', onLinux, async () => {
 })
 
 test(
-  'a QEMU or a relay that names something in the folder is found, with its number and start time',
+  'a QEMU, a relay or an sshd that names something in the folder is found, with its number and start time',
   onLinux,
   async () => {
     const lab = join(folder, 'found')
     const qemu = await idle('qemu-system-x86_64', ['-serial', `file:${lab}/hosts/a-1/vm-1/serial.log`])
     const relay = await idle('node', ['/opt/lifeboat/src/lab/relay-main.ts', `{"socket":"${lab}/relay.sock"}`])
+    // As it writes it over its own command line.
+    const sshd = await idle(
+      `sshd: /usr/sbin/sshd -D -e -f ${lab}/ssh/a-1/sshd_config [listener] 0 of 100-100 startups`,
+      [],
+    )
     const found = processesNaming(lab)
-    assert.deepEqual(new Set(found.map(({ pid }) => pid)), new Set([qemu.pid, relay.pid]))
+    assert.deepEqual(new Set(found.map(({ pid }) => pid)), new Set([qemu.pid, relay.pid, sshd.pid]))
     for (const { pid, startTime } of found) assert.equal(startTime, startTimeOf(pid))
   },
 )

@@ -31,9 +31,11 @@ export function commandLineOf(pid: number): readonly string[] {
 }
 
 const hypervisors = /qemu-system|libvirtd$/
+/** sshd writes over its own command line, once for itself and once for each session; what runs in one is libvirt's. */
+const sshds = /^sshd(-session)?:|\/sshd(-session)?$|virt-ssh-helper$/
 
 /**
- * QEMU and libvirtd processes in a network namespace: a libvirtd names no folder when it starts a QEMU to see what it can.
+ * QEMU, libvirtd and sshd processes in a network namespace: a libvirtd names no folder when it starts a QEMU to see what it can.
  * @param name as `ip netns` knows it
  */
 export function hypervisorsIn(name: string): readonly KnownProcess[] {
@@ -44,7 +46,9 @@ export function hypervisorsIn(name: string): readonly KnownProcess[] {
     if (!Number.isInteger(pid) || namespaceOf(pid) !== `net:[${inode}]`) return []
     const program = commandLineOf(pid)[0] ?? ''
     const startTime = startTimeOf(pid)
-    return startTime !== undefined && hypervisors.test(program) ? [{ pid, startTime, what: program }] : []
+    return startTime !== undefined && (hypervisors.test(program) || sshds.test(program))
+      ? [{ pid, startTime, what: program }]
+      : []
   })
 }
 
@@ -71,11 +75,13 @@ export function processesNaming(folder: string): readonly KnownProcess[] {
   return found
 }
 
-/** Only what a lab itself starts: a QEMU, a libvirtd or a relay whose arguments point into the lab's folder. An editor with a log open is not ours. */
+/** Only what a lab itself starts: a QEMU, a libvirtd, an sshd or a relay whose arguments point into the lab's folder. An editor with a log open is not ours. */
 function isOurs(words: readonly string[], folder: string): boolean {
   const program = words[0] ?? ''
   const inside = words.some(word => namesPathIn(word, folder))
-  return inside && (hypervisors.test(program) || words.some(word => /relay-main\.[jt]s$/.test(word)))
+  return (
+    inside && (hypervisors.test(program) || sshds.test(program) || words.some(word => /relay-main\.[jt]s$/.test(word)))
+  )
 }
 
 /** `file:/labs/x/…`, `path=/labs/x/…`, `/labs/x/…`, but not `/backup/labs/x/…`. */

@@ -28,4 +28,12 @@ describe('what the lab needs', () => {
     const packages = /apt-get install --no-install-recommends (.*)$/m.exec(message)?.[1]?.split(' ')
     assert.deepEqual(packages, ['qemu-system-x86', 'busybox-static', 'iproute2', 'linux-image-cloud-amd64'])
   })
+  test('what only some labs need is asked of those only', () => {
+    const without = { ...complete, has: (program: string) => !['libvirtd', 'sshd', 'openssl'].includes(program) }
+    insistOnRequirements(without, { driver: 'qemu' })
+    const wants = (spec: Parameters<typeof insistOnRequirements>[1], packages: RegExp): void =>
+      assert.throws(() => insistOnRequirements(without, spec), packages)
+    wants({ driver: 'libvirt' }, /recommends libvirt-daemon-system libvirt-daemon-driver-qemu$/)
+    wants({ driver: 'libvirt', ssh: true, tls: true }, /libvirt-daemon-driver-qemu openssh-server openssl$/)
+  })
 })

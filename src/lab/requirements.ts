@@ -24,6 +24,13 @@ const libvirtPrograms: Readonly<Record<string, string>> = {
   hostname: 'hostname',
 }
 
+const sshPrograms: Readonly<Record<string, string>> = {
+  ssh: 'openssh-client',
+  sshd: 'openssh-server',
+  nsenter: 'util-linux',
+}
+const tlsPrograms: Readonly<Record<string, string>> = { openssl: 'openssl' }
+
 const searched = (): string[] => [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
 const isExecutable = (file: string): boolean => {
   try {
@@ -64,11 +71,19 @@ const thisMachine = (): Machine => ({
 })
 
 /** @throws LabRequirement listing everything that is missing */
-export function insistOnRequirements(machine: Machine = thisMachine(), driver: LabDriver = 'qemu'): void {
+export function insistOnRequirements(
+  machine: Machine = thisMachine(),
+  { driver, ssh, tls }: { readonly driver?: LabDriver; readonly ssh?: boolean; readonly tls?: boolean } = {},
+): void {
   if (!machine.isRoot) {
     throw new LabRequirement('the lab makes network namespaces, which needs root: try again with sudo')
   }
-  const needed = driver === 'libvirt' ? { ...programs, ...libvirtPrograms } : programs
+  const needed = {
+    ...programs,
+    ...(driver === 'libvirt' ? libvirtPrograms : {}),
+    ...(ssh === true ? sshPrograms : {}),
+    ...(tls === true ? tlsPrograms : {}),
+  }
   const missing = Object.entries(needed).filter(([program]) => !machine.has(program))
   const kernel = !machine.hasKernel
   if (missing.length === 0 && !kernel) return

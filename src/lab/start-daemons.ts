@@ -2,9 +2,8 @@
  * A libvirtd for each host of a lab, in the host's network namespace and in a mount and a UTS namespace of its own, which end with the
  * last process in them: nothing is mounted that the machine sees. Everything a daemon writes lies in the lab's folder.
  */
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ms, seconds } from '../core/units.ts'
 import type { HostId } from '../core/ids.ts'
@@ -12,6 +11,7 @@ import { LibvirtClient } from '../libvirt/public.ts'
 import type { Clock } from '../time/clock.ts'
 import { withDeadline } from '../time/with-deadline.ts'
 import { LabError } from './lab-error.ts'
+import { writePki } from './lab-pki.ts'
 import {
   guestFolder,
   hereFolder,
@@ -20,14 +20,16 @@ import {
   labFolder,
   libvirtFolder,
   libvirtSocket,
+  pkiFolder,
   vmsFolder,
 } from './lab-names.ts'
 import type { KnownProcess } from './lab-record.ts'
 import type { LabSpec } from './lab-spec.ts'
 import { hostDisks } from './make-disks.ts'
 import { numbered } from './network.ts'
-import { startTimeOf } from './processes.ts'
+import { spawnDaemon } from './spawn-daemon.ts'
 import { longestSocketPath } from './start-guests.ts'
+import { hostsSshFolder, startSshds, writeKeys } from './start-sshd.ts'
 
 /** Places compiled into libvirtd, and the folder each is replaced with. */
 const places = {
@@ -44,7 +46,8 @@ const askEvery = ms(50)
 
 /**
  * Names of hosts are resolved from a file of the lab, and no name server is asked: libvirtd looks its own name up several times in a
- * migration, each time for 5 s where a name server does not answer.
+ * migration, each time for 5 s where a name server does not answer. With an ssh of its own, a host knows the lab's keys and hosts, and
+ * nothing of root's on this machine.
  */
 const enterScript = `set -e
 lab=$1 host=$2 own=$1/libvirt/$2
@@ -55,11 +58,20 @@ ${Object.entries(places)
 mount --bind "$lab/libvirt/hosts" /etc/hosts
 mount --bind "$lab/libvirt/resolv.conf" "$(readlink -f /etc/resolv.conf)"
 mount --bind "$lab/hosts/$host" "$lab/here"
+if [ -d "$3" ]; then
+  mount --bind "$3" /etc/ssh
+  home=$(getent passwd 0 | cut -d: -f6)/.ssh
+  if [ -d "$home" ]; then mount --bind "$3" "$home"; fi
+fi
 exec libvirtd --listen --config ${places.etc}/libvirtd.conf --pid-file "$own/run/libvirtd.pid"
 `
 
-const daemonConf = (address: string, uuid: string): string => `listen_tls = 0
-listen_tcp = 1
+const daemonConf = (
+  address: string,
+  uuid: string,
+  pki: string | undefined,
+): string => `listen_tls = ${pki === undefined ? 0 : 1}
+${pki === undefined ? '' : tlsConf(pki)}listen_tcp = 1
 listen_addr = "${address}"
 auth_tcp = "none"
 auth_unix_rw = "none"
@@ -67,7 +79,14 @@ host_uuid = "${uuid}"
 log_outputs = "3:stderr"
 `
 
-const qemuConf = `user = "root"
+const tlsConf = (pki: string): string => `ca_file = "${pki}/cacert.pem"
+cert_file = "${pki}/server-cert.pem"
+key_file = "${pki}/server-key.pem"
+`
+
+const qemuConf = (
+  pki: string | undefined,
+): string => `${pki === undefined ? '' : `migrate_tls_x509_cert_dir = "${pki}"\n`}user = "root"
 group = "root"
 dynamic_ownership = 0
 remember_owner = 0
@@ -96,12 +115,18 @@ export async function startDaemons(
     ['127.0.0.1 localhost', ...hosts.map(({ id, address }) => `${address} ${id}`), ''].join('\n'),
   )
   writeFileSync(join(folder, 'resolv.conf'), '')
+  if (spec.ssh === true) await writeKeys(root, spec, signal)
+  if (spec.tls === true) writePki(root, spec.name, hosts)
+  const daemons = new Map<HostId, KnownProcess>()
   for (const { id, address } of hosts) {
     writeFolder(root, spec, id, address)
-    keep([await startDaemon(root, spec, id, signal)])
+    const started = await startDaemon(root, spec, id, signal)
+    daemons.set(id, started)
+    keep([started])
   }
   await Promise.all(hosts.map(({ id }) => waitForDaemon(root, spec, id, clock, signal)))
   await Promise.all(hosts.map(({ id }) => makePool(root, spec, id, signal)))
+  if (spec.ssh === true) await startSshds(root, spec, daemons, keep, clock, signal)
 }
 
 /** Of all disks of a host's guests: where a target's daemon makes room for what is copied. */
@@ -129,8 +154,9 @@ function writeFolder(root: string, spec: LabSpec, host: HostId, address: string)
   mkdirSync(vmsFolder(root, spec.name, host), { recursive: true })
   // libvirt makes no folder for a console's file, and any guest may come to any host.
   for (const { vm } of spec.guests) mkdirSync(guestFolder(root, spec.name, host, vm), { recursive: true })
-  writeFileSync(join(own, 'etc', 'libvirtd.conf'), daemonConf(address, hostUuid(spec.name, host)))
-  writeFileSync(join(own, 'etc', 'qemu.conf'), qemuConf)
+  const pki = spec.tls === true ? pkiFolder(root, spec.name, host) : undefined
+  writeFileSync(join(own, 'etc', 'libvirtd.conf'), daemonConf(address, hostUuid(spec.name, host), pki))
+  writeFileSync(join(own, 'etc', 'qemu.conf'), qemuConf(pki))
 }
 
 /** All daemons of one machine would have the same otherwise, and refuse to migrate to themselves. */
@@ -142,26 +168,19 @@ function hostUuid(lab: string, host: HostId): string {
 const daemonLog = (root: string, spec: LabSpec, host: HostId): string =>
   join(libvirtFolder(root, spec.name, host), 'log', 'libvirtd.log')
 
-/** Each program on the way replaces itself with the next, so the process that is spawned is the daemon. */
-async function startDaemon(root: string, spec: LabSpec, host: HostId, signal: AbortSignal): Promise<KnownProcess> {
-  signal.throwIfAborted()
-  const log = openSync(daemonLog(root, spec, host), 'a')
-  const enter = ['unshare', '--mount', '--uts', 'sh', '-c', enterScript, 'sh', labFolder(root, spec.name), host]
-  const child = spawn('ip', ['netns', 'exec', hostNamespace(spec.name, host), ...enter], {
-    stdio: ['ignore', log, log],
-    detached: true,
-    env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`, LANG: 'C.UTF-8' },
-  })
-  closeSync(log)
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve)
-    child.once('error', reject)
-  })
-  child.unref()
-  const { pid } = child
-  const startTime = pid === undefined ? undefined : startTimeOf(pid)
-  if (pid === undefined || startTime === undefined) throw ended(root, spec, host)
-  return { pid, startTime, what: `libvirtd of ${host}` }
+/** Also again, after it ended: it finds its guests by what the first one left in its folders. @throws LabError */
+export async function startDaemon(
+  root: string,
+  spec: LabSpec,
+  host: HostId,
+  signal: AbortSignal,
+): Promise<KnownProcess> {
+  const keys = spec.ssh === true ? hostsSshFolder(root, spec.name) : ''
+  const enter = ['unshare', '--mount', '--uts', 'sh', '-c', enterScript, 'sh', labFolder(root, spec.name), host, keys]
+  const argv = ['ip', 'netns', 'exec', hostNamespace(spec.name, host), ...enter]
+  const started = await spawnDaemon(argv, daemonLog(root, spec, host), `libvirtd of ${host}`, signal)
+  if (started === undefined) throw ended(root, spec, host)
+  return started
 }
 
 const ended = (root: string, spec: LabSpec, host: HostId): LabError => {
@@ -170,7 +189,8 @@ const ended = (root: string, spec: LabSpec, host: HostId): LabError => {
   return new LabError(`the libvirtd of ${host} does not answer${said === '' ? '' : `: ${said}`}; see ${file}`)
 }
 
-async function waitForDaemon(
+/** @throws LabError with what the daemon said */
+export async function waitForDaemon(
   root: string,
   spec: LabSpec,
   host: HostId,

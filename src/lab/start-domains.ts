@@ -1,6 +1,8 @@
 /** Guests of a lab as libvirt domains: the same kernel, command line and console as those that QEMU runs by itself (start-guests.ts). */
 import { readFileSync } from 'node:fs'
 import { join, normalize } from 'node:path'
+import { wordsBeyondDefault } from '../core/inventory/policy-words.ts'
+import { policyMetadata } from '../hypervisor/libvirt/domain-policy.ts'
 import type { GuestImage } from './guest-image.ts'
 import { LabError } from './lab-error.ts'
 import { guestFolder, hereFolder, libvirtFolder } from './lab-names.ts'
@@ -50,12 +52,18 @@ export function domainXml(root: string, spec: LabSpec, guest: LabGuest, image: G
       <target dev='hda' bus='ide'/><readonly/>
     </disk>`
       : ''
+  const policy = policyMetadata(wordsBeyondDefault(guest))
+  const metadata =
+    policy === undefined
+      ? ''
+      : `
+  <metadata>${policy}</metadata>`
   const hidden = hiddenArguments(guest, here)
     .map(word => `<qemu:arg value='${escaped(word)}'/>`)
     .join('')
   return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>${escaped(guest.vm)}</name>
-  <uuid>${uuidOf(spec.name, guest)}</uuid>
+  <uuid>${uuidOf(spec.name, guest)}</uuid>${metadata}
   <memory unit='b'>${guest.memory}</memory>
   <vcpu>1</vcpu>
   <os>

@@ -534,6 +534,105 @@ describe('keepalive', () => {
   })
 })
 
+describe('a daemon that has fallen silent', () => {
+  const keepalive = { interval: 20, count: 3 }
+  const isPing = ({ header }: Asked): boolean =>
+    header.program === program.keepalive && header.procedure === 1 && header.type === messageType.message
+  const pong = message({ program: program.keepalive, procedure: 2, type: messageType.message })
+
+  test('is asked whether it knows pings, then pinged, and as long as it answers, nothing happens', async () => {
+    const answers = 8
+    let finished: () => void = () => undefined
+    const allAnswered = new Promise<void>(resolve => {
+      finished = resolve
+    })
+    const script = async (caller: Caller): Promise<void> => {
+      await caller.welcome()
+      const asked = await caller.next()
+      assert.deepEqual(
+        [asked.name, argsOf('connectSupportsFeature', asked)],
+        ['connectSupportsFeature', { feature: 10 }],
+      )
+      caller.returns('connectSupportsFeature', asked, { supported: true })
+      for (let n = 0; n < answers; n += 1) {
+        assert.ok(isPing(await caller.next()))
+        caller.raw(pong)
+      }
+      finished()
+      answer(caller, await caller.next())
+      await caller.gone
+    }
+    await between(script, { keepalive }, async client => {
+      await allAnswered
+      assert.equal(await hostname(client), 'host')
+      assert.equal(client.runstate, 'running')
+    })
+  })
+
+  test('does not answer: the connection ends, and what was pending is interrupted', async () => {
+    const seen: Asked[] = []
+    const script = async (caller: Caller): Promise<void> => {
+      await caller.welcome()
+      for (;;) {
+        const asked = await caller.next()
+        seen.push(asked)
+        if (asked.name === 'connectSupportsFeature')
+          caller.returns('connectSupportsFeature', asked, { supported: true })
+      }
+    }
+    await between(script, { keepalive }, async client => {
+      const error = await rejection(hostname(client))
+      assert.ok(error instanceof LibvirtInterrupted, String(error))
+      assert.match(
+        error.message,
+        /the outcome is unknown: nothing heard of it for 0.08 s, 3 keepalive messages unanswered/,
+      )
+      assert.equal(client.runstate, 'idle')
+      assert.equal(seen.filter(isPing).length, 3)
+    })
+  })
+
+  test('does not know pings: it may be silent', async () => {
+    const script = async (caller: Caller): Promise<void> => {
+      await caller.welcome()
+      caller.returns('connectSupportsFeature', await caller.next(), { supported: false })
+      answer(caller, await caller.next())
+      await caller.gone
+    }
+    await between(script, { keepalive }, async client => {
+      await new Promise(resolve => setTimeout(resolve, 10 * keepalive.interval))
+      assert.equal(await hostname(client), 'host')
+    })
+  })
+
+  test('works on as many calls as it reads of one client: that silence means nothing', async () => {
+    const script = async (caller: Caller): Promise<void> => {
+      await caller.welcome()
+      const asked: Asked[] = []
+      while (asked.length < 5) asked.push(await caller.next())
+      await new Promise(resolve => setTimeout(resolve, 10 * keepalive.interval))
+      for (const each of asked) answer(caller, each)
+      await caller.gone
+    }
+    await between(script, { keepalive }, async client => {
+      const all = await Promise.all(['a', 'b', 'c', 'd', 'e'].map(name => lookUp(client, name)))
+      assert.deepEqual(all, ['a', 'b', 'c', 'd', 'e'])
+    })
+  })
+
+  test('is left alone where nobody wants pings', async () => {
+    const script = async (caller: Caller): Promise<void> => {
+      await caller.welcome()
+      answer(caller, await caller.next())
+      await caller.gone
+    }
+    await between(script, { keepalive: false }, async client => {
+      await new Promise(resolve => setTimeout(resolve, 10 * keepalive.interval))
+      assert.equal(await hostname(client), 'host')
+    })
+  })
+})
+
 describe('the end of a connection', () => {
   test('the other side leaves in mid-message: what was pending is interrupted, its outcome unknown', async () => {
     const script = async (caller: Caller): Promise<void> => {

@@ -1,7 +1,7 @@
 /**
  * A libvirt client: the daemon's own RPC protocol over a stream, nothing native. Two halves over one stream, as in qmp/: the upper half
  * sends calls and waits; the bottom half is the one reader, which routes replies by serial, answers keepalive, and puts events aside.
- * Nothing here waits on a clock: deadlines are the caller's AbortSignals. Reconnecting is the caller's too.
+ * Deadlines of calls are the caller's AbortSignals, and so is reconnecting; only a daemon that has fallen silent is noticed here (keepalive.ts).
  *
  *     idle ──connect──> connecting ──authentication, open──> running ──close, end of stream, garbage──> disconnecting ──> idle
  *                            └───────────failure────────────────────────────────────────────────────────────^
@@ -10,6 +10,7 @@
  */
 import type { Duplex } from 'node:stream'
 import { type BufferedEvents, EventBuffer } from '../time/event-buffer.ts'
+import { neverAborts } from '../time/with-deadline.ts'
 import {
   LibvirtError,
   LibvirtInterrupted,
@@ -29,6 +30,7 @@ import {
   protocolVersion,
   sealMessage,
 } from './frame.ts'
+import { defaultKeepalive, Keepalive, type KeepaliveOptions } from './keepalive.ts'
 import { negotiate, unopened } from './negotiate.ts'
 import { PendingCalls } from './pending-calls.ts'
 import {
@@ -58,6 +60,8 @@ export interface LibvirtOptions {
   readonly maxPending?: number
   /** Events kept for each reader. @default 1024 */
   readonly maxEvents?: number
+  /** Pings to a daemon of which nothing is heard; `false` sends none. @default every 5 s, five of them: gone after 30 s */
+  readonly keepalive?: KeepaliveOptions | false
   /** Told of each run state as it is entered. */
   readonly onRunstate?: (state: Runstate) => void
 }
@@ -75,7 +79,12 @@ export interface LibvirtStats {
   readonly pings: number
 }
 
+/** src/rpc/virkeepaliveprotocol.x. */
 const keepalive = { ping: 1, pong: 2 } as const
+/** src/libvirt_internal.h, VIR_DRV_FEATURE_PROGRAM_KEEPALIVE. */
+const featureKeepalive = 10
+/** `max_client_requests` in libvirtd.conf: with so many calls of one client unanswered a daemon reads nothing more of it, pings neither. */
+const readsUntil = 5
 /** How long {@link LibvirtClient.close} waits for the daemon. @unit ms */
 const leaveWithin = 1_000
 /** Behind so much that the daemon has not read, pings are not answered. @unit bytes */
@@ -111,6 +120,7 @@ export class LibvirtClient {
   /** Why this side ends it, while it takes leave. */
   #leaving: Error | undefined
   #corked = false
+  #keepalive: Keepalive | undefined
   /** Resolves, with the reason, when the connection has ended. Never rejects. */
   readonly ended: Promise<Error>
   #settleEnded: (reason: Error) => void = () => undefined
@@ -161,11 +171,24 @@ export class LibvirtClient {
       if (client.#endReason !== undefined)
         throw unopened(new LibvirtInterrupted('connectOpen', client.#endReason), where)
       client.#enter('running')
+      client.#keepAlive()
       return client
     } catch (error) {
       client.#end(error instanceof Error ? error : new LibvirtError(String(error)))
       throw error
     }
+  }
+
+  #keepAlive(): void {
+    const options = this.#options.keepalive ?? defaultKeepalive
+    if (options === false) return
+    this.#keepalive = new Keepalive(options, {
+      asksForPings: async () =>
+        (await this.#send('connectSupportsFeature', { feature: featureKeepalive }, neverAborts)).supported,
+      ping: () => this.#sendKeepalive(keepalive.ping),
+      mayBeSilent: () => this.#pending.unanswered >= readsUntil,
+      onSilent: why => this.#end(new LibvirtError(why)),
+    })
   }
 
   get runstate(): Runstate {
@@ -297,6 +320,7 @@ export class LibvirtClient {
 
   #onData(chunk: Buffer): void {
     if (this.#endReason !== undefined) return
+    this.#keepalive?.heard()
     try {
       for (const message of this.#messages.push(chunk)) this.#onMessage(message)
     } catch (error) {
@@ -339,13 +363,17 @@ export class LibvirtClient {
   #onKeepalive({ procedure }: Header): void {
     if (procedure !== keepalive.ping) return
     this.#stats.pings += 1
-    // Who pings and does not read is not owed an answer; it would wait here without bound.
+    this.#sendKeepalive(keepalive.pong)
+  }
+
+  #sendKeepalive(procedure: number): void {
+    // Who does not read is owed no answer, and a ping more would tell it nothing; they would wait here without bound.
     if (this.#stream.writableLength > unreadMost) return
     this.#write(
       sealMessage(Buffer.alloc(headerSize), {
         program: program.keepalive,
         version: protocolVersion,
-        procedure: keepalive.pong,
+        procedure,
         type: messageType.message,
         serial: 0,
         status: messageStatus.ok,
@@ -398,6 +426,7 @@ export class LibvirtClient {
     if (this.#endReason !== undefined) return
     const reason = this.#leaving ?? because
     this.#endReason = reason
+    this.#keepalive?.stop()
     if (this.#runstate !== 'idle') this.#enter('disconnecting')
     this.#pending.interrupt(reason)
     for (const reader of this.#readers) reader.end()

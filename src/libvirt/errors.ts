@@ -21,6 +21,12 @@ export class LibvirtUriError extends LibvirtError {
 
 export class LibvirtConnectError extends LibvirtError {
   override readonly name = 'LibvirtConnectError'
+  /** Waiting cures it not: a key, a certificate, a permission, a name is wrong, and somebody has to put it right. */
+  readonly lasting: boolean
+  constructor(message: string, options: ErrorOptions & { readonly lasting?: boolean } = {}) {
+    super(message, options)
+    this.lasting = options.lasting ?? false
+  }
 }
 
 export class LibvirtStateError extends LibvirtError {

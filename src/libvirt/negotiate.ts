@@ -34,13 +34,14 @@ async function authenticate(send: Send, types: readonly number[], where: string,
       if (!(error instanceof LibvirtCallError)) throw error
       throw new LibvirtConnectError(
         `${where}: polkit does not let this user in: ${error.said}\nbe root, or allow org.libvirt.unix.manage to this user (polkit rules)`,
-        { cause: error },
+        { cause: error, lasting: true },
       )
     }
   }
   const name = types.includes(authType.sasl) ? 'SASL' : `of type ${types.join(', ')}`
   throw new LibvirtConnectError(
     `${where}: the daemon wants authentication ${name}, which Lifeboat does not speak\nuse qemu+ssh, qemu+tls with client certificates, or auth_… = "none" in libvirtd.conf`,
+    { lasting: true },
   )
 }
 

@@ -28,9 +28,17 @@ const untrustedCodes: readonly string[] = [
   'CERT_SIGNATURE_FAILURE',
 ]
 
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '')
+
+/** Certificates and permissions do not mend by themselves. */
+export function isLasting(error: unknown): boolean {
+  const code = codeOf(error)
+  return untrustedCodes.includes(code) || /^(CERT_|ERR_TLS_CERT|EACCES$|ENOTFOUND$)/.test(code)
+}
+
 /** A line to put behind the error; empty when there is nothing to say. */
 export function nextStep(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const code = codeOf(error)
   const step = untrustedCodes.includes(code) ? untrusted : byCode[code]
   return step === undefined ? '' : `\n${step}`
 }
@@ -45,6 +53,7 @@ const bySaying: readonly (readonly [said: RegExp, step: string])[] = [
   [/could not resolve/i, 'is the name right, and does it resolve here?'],
   [/connection refused/i, 'is sshd running there, on this port?'],
   [/no route to host|network is unreachable|timed out/i, 'is the host up, and is there a route to it?'],
+  [/could not proxy traffic|end of file while reading/i, 'libvirtd there ended the connection: was it restarted?'],
   [
     /not found/i,
     'install virt-ssh-helper (of libvirt-daemon) or a netcat that knows -U there, or name it with ?netcat=',
@@ -53,6 +62,12 @@ const bySaying: readonly (readonly [said: RegExp, step: string])[] = [
   [/permission denied/i, "may this user use libvirt's socket there (group libvirt, on most systems)?"],
   [/failed to connect|unable to connect|connect to .*failed/i, 'is libvirtd (or virtqemud) running there?'],
 ]
+
+/** Whoever is not let in today is not let in tomorrow, until somebody changes it. */
+export const isLastingForSsh = (said: string): boolean =>
+  /host key verification failed|host identification has changed|permission denied|could not resolve hostname .*not known|not found/i.test(
+    said,
+  )
 
 export function nextStepForSsh(said: string): string {
   const found = bySaying.find(([pattern]) => pattern.test(said))

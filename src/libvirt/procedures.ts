@@ -4,6 +4,7 @@
  */
 import {
   authTypesMost,
+  cellsMost,
   cookieMost,
   domainStatsMost,
   jobStatsMost,
@@ -98,6 +99,7 @@ export const procedures = {
   domainResume: procedure(28, ofDomain, nothing),
   domainSetAutostart: procedure(29, struct({ dom: domain, autostart: flag }), nothing),
   domainSuspend: procedure(34, ofDomain, nothing),
+  networkGetXmlDesc: procedure(43, struct({ network, flags: uint }), struct({ xml: text })),
   networkLookupByName: procedure(46, struct({ name: text }), struct({ network })),
   connectGetHostname: procedure(59, nothing, struct({ hostname: text })),
   connectSupportsFeature: procedure(60, struct({ feature: int }), struct({ supported: flag })),
@@ -120,9 +122,12 @@ export const procedures = {
   domainIsPersistent: procedure(151, ofDomain, struct({ persistent: flag })),
   /** As {@link connectGetVersion}, of libvirt itself. */
   connectGetLibVersion: procedure(157, nothing, struct({ version: count })),
+  /** With the host's CPU, whatever its QEMU makes of it; see {@link connectCompareHypervisorCpu}. */
+  connectCompareCpu: procedure(158, struct({ xml: text, flags: uint }), struct({ result: int })),
   domainAbortJob: procedure(164, ofDomain, nothing),
   /** @unit ms */
   domainMigrateSetMaxDowntime: procedure(166, struct({ dom: domain, downtime: count, flags: uint }), nothing),
+  domainSnapshotNum: procedure(187, ofDomainFlags, struct({ num: int })),
   domainGetBlockInfo: procedure(
     194,
     struct({ dom: domain, path: text, flags: uint }),
@@ -164,7 +169,28 @@ export const procedures = {
     struct({ needResults: flag, flags: uint }),
     struct({ networks: array(network, listMost), ret: uint }),
   ),
+  connectListAllInterfaces: procedure(
+    284,
+    struct({ needResults: flag, flags: uint }),
+    struct({ interfaces: array(struct({ name: text, mac: text }), listMost), ret: uint }),
+  ),
+  connectListAllNwfilters: procedure(
+    286,
+    struct({ needResults: flag, flags: uint }),
+    struct({ filters: array(struct({ name: text, uuid }), listMost), ret: uint }),
+  ),
+  connectListAllSecrets: procedure(
+    287,
+    struct({ needResults: flag, flags: uint }),
+    struct({ secrets: array(struct({ uuid, usageType: int, usageId: text }), listMost), ret: uint }),
+  ),
   domainGetJobStats: procedure(298, ofDomainFlags, struct({ type: int, params: typedParams(jobStatsMost) })),
+  /** Asks whether it may be migrated; nothing begins unless the flag VIR_MIGRATE_CHANGE_PROTECTION is set. */
+  domainMigrateBegin3Params: procedure(
+    302,
+    struct({ dom: domain, params: typedParams(migrateParamsMost), flags: uint }),
+    struct({ cookieOut: opaque(cookieMost), xml: text }),
+  ),
   domainMigratePerform3Params: procedure(
     305,
     struct({
@@ -182,6 +208,12 @@ export const procedures = {
     struct({ callbackId: int }),
   ),
   connectDomainEventCallbackDeregisterAny: procedure(317, struct({ callbackId: int }), nothing),
+  /** @unit pages in KiB; counts by page size, cell by cell */
+  nodeGetFreePages: procedure(
+    340,
+    struct({ pages: array(uint, cellsMost), startCell: int, cellCount: uint, flags: uint }),
+    struct({ counts: array(count, cellsMost) }),
+  ),
   connectGetDomainCapabilities: procedure(
     342,
     struct({ emulator: maybeText, arch: maybeText, machine: maybeText, virttype: maybeText, flags: uint }),
@@ -212,6 +244,11 @@ export const procedures = {
       flags: uint,
     }),
     struct({ result: int }),
+  ),
+  domainListAllCheckpoints: procedure(
+    413,
+    struct({ dom: domain, needResults: flag, flags: uint }),
+    struct({ checkpoints: array(struct({ name: text, dom: domain }), listMost), ret: int }),
   ),
   domainStartDirtyRateCalc: procedure(427, struct({ dom: domain, seconds: int, flags: uint }), nothing),
   /** A QMP command behind libvirt's back; the domain is marked as tainted (`custom-monitor`). */

@@ -1,5 +1,6 @@
 /** `lifeboat/libvirt`: a libvirt client for Node.js, usable on its own. Needs a daemon, and nothing else. */
 export { LibvirtClient, type LibvirtOptions, type LibvirtStats, type Runstate } from './client.ts'
+export type { KeepaliveOptions } from './keepalive.ts'
 export {
   errorCode,
   LibvirtCallError,

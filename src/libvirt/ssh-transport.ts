@@ -5,7 +5,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { Duplex, type Readable, type Writable } from 'node:stream'
 import { LibvirtConnectError } from './errors.ts'
-import { nextStepForSsh } from './next-step.ts'
+import { isLastingForSsh, nextStepForSsh } from './next-step.ts'
 import type { LibvirtUri } from './uri.ts'
 
 /** One word for a POSIX shell. */
@@ -114,6 +114,7 @@ export function openSsh(uri: LibvirtUri, names: readonly string[], signal: Abort
     stream.destroy(
       new LibvirtConnectError(
         `${uri.text}: ${program} ${what}${words === '' ? '' : `: ${words}`}${nextStepForSsh(words)}`,
+        { lasting: isLastingForSsh(words) },
       ),
     )
   }

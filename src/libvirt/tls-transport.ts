@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import type { Duplex } from 'node:stream'
+import { Duplex } from 'node:stream'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { LibvirtConnectError } from './errors.ts'
-import { nextStep } from './next-step.ts'
+import { isLasting, nextStep } from './next-step.ts'
 import type { LibvirtUri } from './uri.ts'
 import { whenOpen } from './when-open.ts'
 
@@ -60,6 +60,7 @@ function certificates(uri: LibvirtUri): Pick<ConnectionOptions, 'ca' | 'crl' | '
   if (ca === undefined && !uri.noVerify)
     throw new LibvirtConnectError(
       `${uri.text}: no certificate of an authority to trust, at ${places.ca.join(' or ')}\ncopy it there, or name its folder with ?pkipath=`,
+      { lasting: true },
     )
   const crl = readFirst(uri, places.revoked)
   const own = places.own
@@ -80,7 +81,7 @@ export async function openTls(uri: LibvirtUri, signal: AbortSignal): Promise<Dup
   const failed = (error: unknown): LibvirtConnectError =>
     new LibvirtConnectError(
       `${uri.text}: TLS: ${error instanceof Error ? error.message : String(error)}${nextStep(error)}`,
-      { cause: error },
+      { cause: error, lasting: isLasting(error) },
     )
   let socket: TLSSocket
   try {
@@ -99,7 +100,40 @@ export async function openTls(uri: LibvirtUri, signal: AbortSignal): Promise<Dup
   socket.setNoDelay(true)
   await whenOpen(socket, 'secureConnect', failed, signal)
   await acceptance(uri, socket, pki.cert !== undefined, signal)
-  return socket
+  return new RecordEach(socket)
+}
+
+/**
+ * Writes each message as a TLS record of its own. Of two messages in one record libvirtd (9.0) reads the first and then waits for its
+ * socket, on which nothing comes any more: the second is in gnutls already, and is looked at when the next record arrives.
+ */
+class RecordEach extends Duplex {
+  readonly #socket: TLSSocket
+
+  constructor(socket: TLSSocket) {
+    super()
+    this.#socket = socket
+    socket.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) socket.pause()
+    })
+    socket.on('end', () => this.push(null))
+    socket.on('error', error => this.destroy(error))
+    socket.on('close', () => this.destroy())
+  }
+  override _read(): void {
+    this.#socket.resume()
+  }
+  /** There is no `_writev`: what is written while one is on its way waits for it, and is not put together. */
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, done)
+  }
+  override _final(done: () => void): void {
+    this.#socket.end(done)
+  }
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy()
+    done(error)
+  }
 }
 
 /** A daemon that accepts our certificate says so with one byte before anything else (libvirt, src/rpc/virnetserverclient.c). */
@@ -123,7 +157,11 @@ function acceptance(uri: LibvirtUri, socket: TLSSocket, showed: boolean, signal:
     const onAbort = (): void => done(signal.reason)
     const onEnd = (error?: unknown): void => {
       const why = error instanceof Error ? error.message : 'it closed the connection'
-      done(new LibvirtConnectError(`${uri.text}: the daemon did not accept our certificate: ${why}\n${advice}`))
+      done(
+        new LibvirtConnectError(`${uri.text}: the daemon did not accept our certificate: ${why}\n${advice}`, {
+          lasting: true,
+        }),
+      )
     }
     const onReadable = (): void => {
       const byte = socket.read(1) as Buffer | null

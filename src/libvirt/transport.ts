@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { LibvirtConnectError } from './errors.ts'
-import { nextStep } from './next-step.ts'
+import { isLasting, nextStep } from './next-step.ts'
 import { openSsh } from './ssh-transport.ts'
 import { openTls } from './tls-transport.ts'
 import type { LibvirtUri } from './uri.ts'
@@ -31,6 +31,7 @@ export function openTransport(uri: LibvirtUri, signal: AbortSignal): Promise<Dup
 const refused = (uri: LibvirtUri, error: unknown): LibvirtConnectError =>
   new LibvirtConnectError(`${uri.text}: ${error instanceof Error ? error.message : String(error)}${nextStep(error)}`, {
     cause: error,
+    lasting: isLasting(error),
   })
 
 async function openTcp(uri: LibvirtUri, signal: AbortSignal): Promise<Socket> {
@@ -71,5 +72,6 @@ async function openUnix(uri: LibvirtUri, signal: AbortSignal): Promise<Socket> {
   const telling = failures.find(error => !('code' in error && error.code === 'ENOENT')) ?? failures[0]
   throw new LibvirtConnectError(`${uri.text}: ${failures.map(error => error.message).join('; ')}${nextStep(telling)}`, {
     cause: telling,
+    lasting: isLasting(telling),
   })
 }

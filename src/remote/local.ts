@@ -2,10 +2,12 @@
 import { connectUnix } from './connect-unix.ts'
 import type { Remote } from './remote.ts'
 import { spawnCommand } from './spawn-command.ts'
+import { startCommand } from './start-command.ts'
 
 export const localRemote: Remote = {
   where: 'this machine',
   run: spawnCommand,
+  start: startCommand,
   connectUnix,
   close: () => Promise.resolve(),
 }

@@ -6,6 +6,7 @@ import { access } from 'node:fs/promises'
 import { connectUnix } from './connect-unix.ts'
 import { CommandUnavailable, HostUnreachable, type Remote } from './remote.ts'
 import { spawnCommand } from './spawn-command.ts'
+import { startCommand } from './start-command.ts'
 
 /** What iproute2 says when it cannot start the program (lib/exec.c). */
 const execFailed = /^exec of ".*" failed: No such file or directory/m
@@ -28,6 +29,10 @@ export function namespaceRemote(name: string): Remote {
       if (result.code !== 0 && execFailed.test(result.stderr))
         throw new CommandUnavailable(`${where}: ${argv[0] ?? 'nothing'}: no such program`)
       return result
+    },
+    async start(argv, signal) {
+      await insist()
+      return startCommand(['ip', 'netns', 'exec', name, ...argv], signal)
     },
     async connectUnix(path, signal) {
       await insist()

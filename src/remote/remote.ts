@@ -1,5 +1,5 @@
-/** The port `Remote`: run a command or open a socket on a host. Drivers: local.ts, namespace.ts, ssh.ts. Installs nothing there. */
-import type { Duplex } from 'node:stream'
+/** The port `Remote`: run a command, keep one running, or open a socket on a host. Drivers: local.ts, namespace.ts, ssh.ts. Installs nothing there. */
+import type { Duplex, Readable, Writable } from 'node:stream'
 
 export interface RunOptions {
   /** Written to the command's standard input, which is then closed. */
@@ -15,6 +15,28 @@ export interface RunResult {
   readonly stderr: string
 }
 
+/** How a process ended. */
+export interface ProcessEnd {
+  /** Exit code; 128 + number when a signal ended it. */
+  readonly code: number
+  /** The last of what it wrote to standard error. */
+  readonly complaint: string
+}
+
+/** A process on a host. Its end is awaited through {@link ended}; it is never left running: whoever started it calls {@link kill}. */
+export interface RemoteProcess {
+  /** Of the process on this machine: over ssh, of the ssh client. */
+  readonly pid: number | undefined
+  readonly stdin: Writable
+  readonly stdout: Readable
+  /** Never rejects. */
+  readonly ended: Promise<ProcessEnd>
+  /**
+   * Ends it at once, with what it started on this machine. Over ssh the other end sees its standard input close. Idempotent.
+   */
+  kill(): void
+}
+
 export interface Remote {
   /** How a message names the place: `this machine`, `namespace lb-a-1`, `root@host over ssh`. */
   readonly where: string
@@ -24,6 +46,12 @@ export interface Remote {
    * @throws CommandUnavailable when the program is not there; nothing ran
    */
   run(argv: readonly string[], options: RunOptions, signal: AbortSignal): Promise<RunResult>
+  /**
+   * Starts `argv` (no shell in between) and leaves it running, to be written to and read from. Resolves before it is known whether
+   * the host took it: a host that cannot be reached shows as an early end.
+   * @throws HostUnreachable, CommandUnavailable where that is known at once
+   */
+  start(argv: readonly string[], signal: AbortSignal): Promise<RemoteProcess>
   /**
    * Opens a unix socket on the host.
    * @throws HostUnreachable, or the socket's own error (`ENOENT`, `ECONNREFUSED`)

@@ -10,7 +10,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectUnix } from './connect-unix.ts'
 import { CommandUnavailable, HostUnreachable, type Remote, type RunResult } from './remote.ts'
+import { shellQuote } from './shell-quote.ts'
 import { spawnCommand } from './spawn-command.ts'
+import { startCommand } from './start-command.ts'
 
 export interface SshTarget {
   readonly host: string
@@ -25,9 +27,6 @@ const sshFailed = 255
 
 /** A shell that finds no such command ends with this (POSIX, Exit Status for Commands). */
 const notFound = 127
-
-/** For a POSIX shell at the other end: everything literal. */
-const quote = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`
 
 export function sshRemote(target: SshTarget): Remote {
   const where = `${target.user === undefined ? '' : `${target.user}@`}${target.host} over ssh`
@@ -71,11 +70,18 @@ export function sshRemote(target: SshTarget): Remote {
   return {
     where,
     async run(argv, options, signal) {
-      const result = await spawnCommand([...(await base()), ...destination, argv.map(quote).join(' ')], options, signal)
+      const result = await spawnCommand(
+        [...(await base()), ...destination, argv.map(shellQuote).join(' ')],
+        options,
+        signal,
+      )
       const program = argv[0] ?? 'nothing'
       if (result.code === notFound && /not found/.test(result.stderr))
         throw new CommandUnavailable(`${where}: ${program}: no such program`)
       return insist(result, program)
+    },
+    async start(argv, signal) {
+      return startCommand([...(await base()), ...destination, argv.map(shellQuote).join(' ')], signal)
     },
     async connectUnix(path, signal) {
       const ssh = await base()

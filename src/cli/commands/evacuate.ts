@@ -7,12 +7,14 @@ import type { HostId } from '../../core/ids.ts'
 import { showFailure } from '../../core/migration/failure.ts'
 import { isInFlight } from '../../core/migration/migration.ts'
 import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
-import { planEvacuation } from '../../core/plan/plan-evacuation.ts'
+import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuation.ts'
 import type { Plan } from '../../core/plan/plan.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
-import { planBounds } from '../../core/report/bounds.ts'
+import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { reportOf } from '../../core/report/report.ts'
+import { showTriage } from '../../core/report/triage-sentence.ts'
 import type { BytesPerSecond } from '../../core/units.ts'
+import { learnedBefore } from '../../engine/learned-before.ts'
 import { serveOrders } from '../../engine/control-socket.ts'
 import { realClock } from '../../engine/real-clock.ts'
 import { type RunHandle, type RunResult, runEvacuation } from '../../engine/run-evacuation.ts'
@@ -23,12 +25,15 @@ import { replay } from '../../journal/replay.ts'
 import { createJournal, openJournal } from '../../journal/sqlite-journal.ts'
 import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
 import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet } from '../fleet.ts'
+import { insistOnPlan, readPlan } from '../given-plan.ts'
 import { whoami } from '../identity.ts'
 import { type LiveView, liveView } from '../live-view.ts'
 import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
 import { countOption, quantityOption } from '../quantity-option.ts'
+import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
 import { reportLines } from '../render/report-table.ts'
+import { warnAbout } from '../warn.ts'
 
 export interface EvacuateFlags {
   readonly to: readonly string[]
@@ -37,6 +42,7 @@ export interface EvacuateFlags {
   readonly bandwidth?: BytesPerSecond
   readonly yes?: boolean
   readonly dryRun?: boolean
+  readonly plan?: string
   readonly partial?: boolean
   readonly resume?: boolean
   readonly output?: string
@@ -69,12 +75,17 @@ that allows it), 4 not all VMs fit, 130 interrupted.`,
     .addOption(quantityOption('--bandwidth <rate>', 'rate', 'for all migrations together, like 200Mbit/s'))
     .option('--yes', 'do not ask')
     .option('--dry-run', 'show the plan and do nothing')
-    .option('--partial', 'go on although some VMs do not fit anywhere')
+    .option('--plan <file>', 'a plan you edited (lifeboat plan SITE -o json > plan.json): its order, its targets')
+    .option('--partial', 'go on although some VMs do not fit anywhere, or the plan leaves some open')
     .option('--resume', 'take up an evacuation that was interrupted')
     .option('-o, --output <format>', 'text, json (the report at the end), ndjson (every fact as it happens)')
     .addHelpText(
       'after',
-      '\nExample:\n  lifeboat evacuate sendai --to osaka --dry-run\n  lifeboat evacuate sendai --to osaka --yes',
+      `
+Examples:
+  lifeboat evacuate sendai --to osaka --dry-run
+  lifeboat evacuate sendai --to osaka --yes
+  lifeboat plan sendai -o json > plan.json; $EDITOR plan.json; lifeboat evacuate sendai --plan plan.json`,
     )
     .action(async (site: string, flags: EvacuateFlags, command: Program) => {
       const config = command.optsWithGlobals<{ config?: string }>().config
@@ -84,31 +95,40 @@ that allows it), 4 not all VMs fit, 130 interrupted.`,
 
 export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags): Promise<ExitCode> {
   const format = formatOf(flags.output, ['text', 'json', 'ndjson'])
-  if (flags.resume === true) return resumeEvacuation(fleet, site, format)
+  if (flags.resume === true) {
+    if (flags.plan !== undefined)
+      throw usageError('--resume goes on with the plan it began with; --plan is for a new evacuation')
+    return resumeEvacuation(fleet, site, format)
+  }
   const question = questionOf(fleet, site, flags.to)
-  const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
+  const given = flags.plan === undefined ? undefined : readPlan(flags.plan)
+  const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
   const { slots, order = 'inventory' } = policyByName(policy)
   const limits = limitsOf(fleet, flags)
+  const world = 'qemu'
   const signal = AbortSignal.timeout(120_000)
 
   const lock = flags.dryRun === true ? undefined : lockSite(fleet.stateDir, siteNamed(fleet, site))
   try {
-    const { snapshot } = await snapshotOf(fleet, signal)
-    for (const { host, why } of snapshot.unreachable)
-      err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
-    const plan = planEvacuation({
+    const taken = await snapshotOf(fleet, signal)
+    const { snapshot } = taken
+    warnAbout(taken)
+    const request: PlanRequest = {
       snapshot,
       ...question,
       policy,
       slots: Math.min(slots, limits.maxParallel ?? slots),
       order,
       bandwidth: limits.bandwidth,
-    })
+    }
+    const plan = given === undefined ? planEvacuation(request) : insistOnPlan(request, given, flags.partial === true)
     const broken = checkPlan({ snapshot, ...question }, plan)
     if (broken.length > 0) throw new Error(`the plan breaks rules:\n${broken.map(showBrokenRule).join('\n')}`)
-    const lines = planLines(plan, snapshot, planBounds(snapshot, question, plan))
+    const correction = learnedBefore(fleet.stateDir, world)
+    const forecast = forecastPlan({ snapshot, ...question, policy, limits, correction }, plan)
+    const lines = planLines(plan, snapshot, forecast, wallClock(fleet.clock.now()))
     if (flags.dryRun === true) {
-      if (format === 'json') outJson(plan)
+      if (format === 'json') outJson(planWithForecast(plan, forecast))
       else outLines(lines)
       return misfits(plan).length > 0 ? exitCode.infeasible : exitCode.asAsked
     }
@@ -118,6 +138,11 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       if (format === 'text') out(`No VM runs in ${site}: nothing to do.`)
     }
     await confirm(flags, lines, site)
+    // Who confirmed has read it in the plan.
+    if (flags.yes === true && forecast.triage !== undefined)
+      err(
+        `${forecast.triage.verdict ?? 'nobody to move'}: ${showTriage(forecast.triage, wallClock(fleet.clock.now()))}`,
+      )
     const id = newEvacuation(fleet.stateDir, question.endangered, fleet.clock.now())
     const started: Started = {
       kind: 'evacuation-started',
@@ -127,7 +152,9 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       policy,
       limits,
       plan,
-      world: 'qemu',
+      ...(given === undefined ? {} : { planFile: given.file }),
+      world,
+      correction,
       seed: 0,
       by: whoami(),
     }
@@ -291,7 +318,8 @@ function conclude({ state, ending, unwritten }: RunResult, run: Conduct): ExitCo
     err(`Interrupted: nothing is in flight. Go on with the rest: lifeboat evacuate ${site} --resume`)
     return exitCode.interrupted
   }
-  return report.summary.safe === report.summary.vms && run.unreachable === 0 ? exitCode.asAsked : exitCode.partly
+  const { safe, vms, inDanger } = report.summary
+  return safe === vms && inDanger === 0 && run.unreachable === 0 ? exitCode.asAsked : exitCode.partly
 }
 
 /** First Ctrl-C: finish what runs. Second, or SIGTERM: leave. A terminal that goes away changes nothing. */

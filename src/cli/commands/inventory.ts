@@ -9,9 +9,10 @@ import { showBytes, showRate } from '../../core/units.ts'
 import type { Taken } from '../../engine/take-snapshot.ts'
 import { exitCode } from '../exit.ts'
 import { snapshotOf, withFleet } from '../fleet.ts'
-import { err, formatOf, out, outJson, outLines } from '../output.ts'
+import { formatOf, out, outJson, outLines } from '../output.ts'
 import { paint } from '../render/paint.ts'
 import { table } from '../render/table.ts'
+import { warnAbout } from '../warn.ts'
 
 export function addInventory(program: Program): void {
   const inventory = program
@@ -22,8 +23,15 @@ export function addInventory(program: Program): void {
       const format = formatOf(flags.output, ['text', 'json'])
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {
         const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
-        if (format === 'json') outJson({ ...taken.snapshot, listings: taken.listings })
+        if (format === 'json')
+          outJson({
+            ...taken.snapshot,
+            listings: taken.listings,
+            warnings: taken.warnings,
+            versions: Object.fromEntries(taken.versions),
+          })
         else outLines(inventoryLines(taken))
+        warnAbout(taken)
         return taken.snapshot.unreachable.length > 0 ? exitCode.partly : exitCode.asAsked
       })
     })
@@ -33,18 +41,18 @@ export function addInventory(program: Program): void {
     .argument('[file]', 'where to write; standard output if left out')
     .action(async (file: string | undefined, _flags: object, command: Program) => {
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {
-        const { snapshot } = await snapshotOf(fleet, AbortSignal.timeout(60_000))
+        const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
+        const { snapshot } = taken
         const text = printInventory(snapshot, `exported by lifeboat on ${new Date().toISOString()}`)
         if (file === undefined) out(text.trimEnd())
         else writeFileSync(file, text)
-        for (const { host, why } of snapshot.unreachable)
-          err(`warning: host ${host} did not answer, its VMs are missing: ${why}`)
+        warnAbout(taken)
         return snapshot.unreachable.length > 0 ? exitCode.partly : exitCode.asAsked
       })
     })
 }
 
-function inventoryLines({ snapshot, listings }: Taken): readonly string[] {
+function inventoryLines({ snapshot, listings, versions }: Taken): readonly string[] {
   const ledger = openLedger(snapshot)
   const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
   const hosts = snapshot.hosts.map(host => {
@@ -56,7 +64,7 @@ function inventoryLines({ snapshot, listings }: Taken): readonly string[] {
       why === undefined ? showBytes(host.memory) : '–',
       why === undefined ? showBytes(freeMemory(ledger, host.id)) : '–',
       String(snapshot.vms.filter(vm => vm.host === host.id).length),
-      why === undefined ? '' : paint.bad(`does not answer: ${why}`),
+      why === undefined ? (versions.get(host.id) ?? '') : paint.bad(`does not answer: ${why}`),
     ]
   })
   const right = 'right' as const
@@ -79,7 +87,7 @@ function inventoryLines({ snapshot, listings }: Taken): readonly string[] {
         { title: 'memory', align: right },
         { title: 'free', align: right },
         { title: 'VMs', align: right },
-        { title: '' },
+        { title: 'version' },
       ],
       hosts,
     ),

@@ -9,12 +9,12 @@ import { realClock } from '../../engine/real-clock.ts'
 import { changeLink, killHost, killSite, killVm, linkOf, linkStats } from '../../lab/lab-harm.ts'
 import { actOut } from '../../lab/act-out.ts'
 import { labDown } from '../../lab/lab-down.ts'
-import { configFile } from '../../lab/lab-names.ts'
+import { configFile, sshProgram } from '../../lab/lab-names.ts'
 import { type LabRecord, listLabs, readRecord } from '../../lab/lab-record.ts'
 import { labUp } from '../../lab/lab-up.ts'
 import { followGuests } from '../../lab/proof-of-life.ts'
 import { CliError, exitCode, usageError } from '../exit.ts'
-import { addLabFlags, defaultRoot, type LabFlags, specFromFlags, specFromFolder } from '../lab-flags.ts'
+import { addLabFlags, defaultRoot, type LabFlags, specFromFlags, specFromFolder, waysFromFlags } from '../lab-flags.ts'
 import { err, formatOf, out, outJson, outLines } from '../output.ts'
 import { quantityOption } from '../quantity-option.ts'
 import type { LinkChange } from '../../lab/wan.ts'
@@ -49,13 +49,15 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
       '\nExample:\n  lifeboat lab up --vms 4 --wan 50Mbit/s --rtt 80ms\n  lifeboat --config /var/lib/lifeboat/labs/lab/lifeboat.yaml evacuate a --to b',
     )
     .action(async (folder: string | undefined, flags: LabFlags) => {
-      const { driver } = flags
-      const spec = folder === undefined ? specFromFlags(flags) : { ...specFromFolder(flags.name, folder), driver }
+      const spec =
+        folder === undefined ? specFromFlags(flags) : { ...specFromFolder(flags.name, folder), ...waysFromFlags(flags) }
       await interruptible(signal => labUp(spec, { root: flags.root, clock: realClock(), onProgress: err }, signal))
       const config = configFile(flags.root, flags.name)
       const from = spec.sites.find(site => !site.safe)?.id ?? spec.sites[0]?.id
+      const [host] = spec.ssh === true ? spec.hosts : []
+      const login = host === undefined ? '' : `ssh:  ${sshProgram(flags.root, flags.name, host.id)} ${host.id}\n`
       out(
-        `configuration ${config}\ntry:  export LIFEBOAT_CONFIG=${config}\n      lifeboat inventory\n      lifeboat evacuate ${from} --dry-run\nend:  lifeboat lab down --name ${flags.name}`,
+        `configuration ${config}\ntry:  export LIFEBOAT_CONFIG=${config}\n      lifeboat inventory\n      lifeboat evacuate ${from} --dry-run\n${login}end:  lifeboat lab down --name ${flags.name}`,
       )
     })
   named(lab.command('down').summary('take a lab down, whatever state it is in')).action(

@@ -1,21 +1,30 @@
 /** `lifeboat status|watch|report|explain`: everything that only reads a journal. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command as Program } from 'commander'
+import { prognosisOf } from '../../core/control/prognosis.ts'
 import { concerns } from '../../core/control/step.ts'
 import { between, instant, type Instant } from '../../core/instant.ts'
 import { vmId } from '../../core/ids.ts'
-import { isInFlight } from '../../core/migration/migration.ts'
 import { reasonOf } from '../../core/migration/outcome.ts'
-import { showPresence } from '../../core/migration/presence.ts'
 import { reportOf } from '../../core/report/report.ts'
+import { type StandingFacts, standingFacts } from '../../core/report/standing.ts'
+import { whatNext } from '../../core/report/what-next.ts'
 import { showTime } from '../../core/units.ts'
 import { replay } from '../../journal/replay.ts'
 import { usageError } from '../exit.ts'
 import { findPast, type Past } from '../history.ts'
+import { showKept } from '../kept-xml.ts'
 import { linesOf, liveView } from '../live-view.ts'
 import { formatOf, out, outJson, outLines } from '../output.ts'
+import { clockOf } from '../render/clock.ts'
 import { frame } from '../render/frame.ts'
 import { reportLines } from '../render/report-table.ts'
+
+interface ReportFlags {
+  readonly xml?: string
+  readonly run?: string
+  readonly output?: string
+}
 
 const which = 'a site, an evacuation id or a journal file; the newest evacuation if left out'
 
@@ -28,7 +37,12 @@ export function addLook(program: Program): void {
     .action((site: string | undefined, flags: { output?: string }, command: Program) => {
       const past = pastOf(command, site)
       if (formatOf(flags.output, ['text', 'json']) === 'json')
-        outJson({ ...reportOf(past.state), ended: past.state.endedAt !== undefined, intent: past.state.intent })
+        outJson({
+          ...reportOf(past.state),
+          ended: past.state.endedAt !== undefined,
+          intent: past.state.intent,
+          standing: factsFor(past),
+        })
       else
         outLines([
           ...frame(past.state, nowFor(past), { columns: process.stdout.columns ?? 160, rows: 10_000 }),
@@ -49,9 +63,19 @@ export function addLook(program: Program): void {
     .command('report')
     .summary('show what became of every VM, how fast, and how near to the physical limit')
     .argument('[site]', which)
+    .option('--xml <vm>', 'instead: what that VM was at its source before it left, its whole definition')
+    .option('--run <id>', 'as the argument: an evacuation id, for --xml (default: the newest that knows the VM)')
     .option('-o, --output <format>', 'text or json')
-    .action((site: string | undefined, flags: { output?: string }, command: Program) => {
-      const past = pastOf(command, site)
+    .action((site: string | undefined, flags: ReportFlags, command: Program) => {
+      if (flags.run !== undefined && site !== undefined)
+        throw usageError('name the evacuation once: as --run, or without')
+      const asked = flags.run ?? site
+      if (flags.xml !== undefined) {
+        const { config } = command.optsWithGlobals<{ config?: string }>()
+        showKept(config, flags.xml, { which: asked, format: formatOf(flags.output, ['text', 'json']) })
+        return
+      }
+      const past = pastOf(command, asked)
       past.reader.close()
       const report = reportOf(past.state)
       if (formatOf(flags.output, ['text', 'json']) === 'json') outJson(report)
@@ -76,6 +100,13 @@ const pastOf = (command: Program, site: string | undefined): Past =>
 const lastFact = (past: Past): Instant => past.rows.at(-1)?.at ?? past.state.startedAt
 /** An evacuation that nobody drives any more stands still at its last fact. */
 const nowFor = (past: Past): Instant => past.state.endedAt ?? lastFact(past)
+
+/** `null` when it has ended: then the report says how it went. */
+function factsFor({ state, ...past }: Past): StandingFacts | null {
+  if (state.endedAt !== undefined) return null
+  const now = nowFor({ state, ...past })
+  return standingFacts(prognosisOf(state, now), between(state.startedAt, now), clockOf(state))
+}
 
 function standing(past: Past): string {
   if (past.state.endedAt !== undefined) return `ended; journal ${past.file}`
@@ -116,43 +147,19 @@ function explain(past: Past, name: string, json: boolean): void {
   const story = past.rows
     .map(row => ({ ...row, commands: row.commands.filter(({ vm }) => vm === id) }))
     .filter(row => concerns(row.event, id) || row.commands.length > 0)
+  const now = nowFor(past)
+  const prognosis = prognosisOf(past.state, now)
   if (json) {
-    outJson({ vm: id, migration: m, story })
+    const standing = standingFacts(prognosis, now - past.state.startedAt, clockOf(past.state))
+    const forecast = standing.vms.find(({ vm }) => vm === id) ?? null
+    outJson({ vm: id, migration: m, story, forecast })
     return
   }
   const lines = story.flatMap(row => {
-    const lines = linesOf(row, past.state)
+    const lines = linesOf(row, past.state, 'story')
     return concerns(row.event, id) ? lines : lines.slice(-row.commands.length)
   })
   out(`${name}: ${m.phase}${reasonOf(m) === undefined ? '' : ` (${reasonOf(m)})`}`)
-  outLines(lines)
-  out(next(past, m))
-}
-
-/** What comes next for it, and what a human can do. */
-function next(past: Past, m: Parameters<typeof reasonOf>[0]): string {
-  if (past.state.endedAt !== undefined && m.phase !== 'uncertain') return `the evacuation has ended`
-  const site = past.state.started.endangered[0]
-  switch (m.phase) {
-    case 'queued':
-      return m.notBefore === undefined
-        ? 'next: it is started when its turn comes'
-        : `next: tried again ${showTime(between(past.state.startedAt, m.notBefore))} after the alarm, at the earliest`
-    case 'uncertain': {
-      const asked =
-        m.whereabouts === undefined
-          ? ''
-          : `\n  source ${m.source}: ${showPresence(m.whereabouts.source)}\n  target ${m.target}: ${showPresence(m.whereabouts.target)}`
-      return `next: both sides are asked again${asked}\nif you know where it runs: lifeboat resolve ${m.vm} --runs-at source|target --site ${site}`
-    }
-    case 'landed':
-      return m.sourceEnded ? 'safe' : `safe; its stopped copy at ${m.source} is still to be ended`
-    case 'given-up':
-      return 'it stays; nothing more is tried in this evacuation'
-    case 'preparing':
-    case 'pre-copy':
-    case 'switchover':
-    case 'post-copy':
-      return isInFlight(m) ? `next: it is followed to ${m.target}` : ''
-  }
+  if (lines.length > 0) outLines(lines)
+  outLines(whatNext(past.state, m, prognosis, now, clockOf(past.state)))
 }

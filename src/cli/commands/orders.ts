@@ -1,7 +1,10 @@
-/** `lifeboat pause|resume|abort [SITE]` and `resolve VM`: orders to the controller that runs an evacuation. */
+/** `lifeboat pause|resume|abort [SITE]`, `endanger SITE` and `resolve VM`: orders to the controller that runs an evacuation. */
 import type { Command as Program } from 'commander'
 import type { Order } from '../../core/control/observed.ts'
-import { vmId } from '../../core/ids.ts'
+import { endangeredNow, targetsNow } from '../../core/control/evacuation.ts'
+import { type SiteId, vmId } from '../../core/ids.ts'
+import { siteOf } from '../../core/inventory/snapshot.ts'
+import { type Phase, phasesInFlight } from '../../core/migration/migration.ts'
 import { sendOrder } from '../../engine/control-socket.ts'
 import { CliError, exitCode, usageError } from '../exit.ts'
 import { findPast, type Past } from '../history.ts'
@@ -27,6 +30,36 @@ export function addOrders(program: Program): void {
         await give(findRunning(command, site), { order })
       })
   }
+  program
+    .command('endanger')
+    .summary('say that a safe site is in danger itself: nothing more is sent there')
+    .description(
+      `Goes to a running evacuation. VMs queued for SITE get other targets; those on their way there are called back where another host
+would take them, and nothing is past the point of no return. Those that have landed there stay: the report counts them, and they must
+leave again ("lifeboat evacuate SITE", when this evacuation is over). It cannot be taken back.`,
+    )
+    .argument('<site>', 'the site that received VMs until now')
+    .option('--of <evacuation>', 'the site that is being evacuated, or an evacuation id; the newest if left out')
+    .option('--yes', 'needed where no safe site is left then')
+    .action(async (site: string, flags: { of?: string; yes?: boolean }, command: Program) => {
+      const past = findRunning(command, flags.of)
+      const { state } = past
+      const there = state.started.snapshot.sites.map(({ id }) => id)
+      const id = there.find(known => known === site)
+      if (id === undefined)
+        throw usageError(`no site is named "${site}" in evacuation ${past.id}; there are: ${there.join(', ')}`)
+      if (endangeredNow(state).includes(id))
+        throw usageError(`${site} is endangered already, as evacuation ${past.id} knows`)
+      const left = targetsNow(state).filter(target => target !== id)
+      if (left.length === 0 && flags.yes !== true) {
+        throw new CliError(
+          exitCode.refused,
+          `no safe site would be left: what has not left stays at home (${stakes(past, id)}). If it is so, say --yes.`,
+        )
+      }
+      await give(past, { order: 'endanger', site: id })
+      out(stakes(past, id))
+    })
   program
     .command('resolve')
     .summary('say where an uncertain VM is to count as running')
@@ -54,6 +87,17 @@ If you say "target", its stopped copy at the source will be ended, if the target
       }
       await give(past, { order: 'resolve', vm: id, runsAt })
     })
+}
+
+/** What the order will come to, as the journal stands now. */
+function stakes({ state }: Past, site: SiteId): string {
+  const { snapshot } = state.started
+  const count = (...of: readonly Phase[]): number =>
+    [...state.migrations.in(...of)].filter(m => {
+      const host = 'target' in m ? m.target : state.planned.get(m.vm)
+      return host !== undefined && siteOf(snapshot, host) === site
+    }).length
+  return `${count('landed')} VMs have landed there and must leave again, ${count(...phasesInFlight)} are on their way there, ${count('queued')} are queued for it`
 }
 
 function findRunning(command: Program, site: string | undefined): Past {

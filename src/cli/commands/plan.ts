@@ -1,47 +1,60 @@
 /** `lifeboat plan SITE`: who would go where, in which order, and when; nothing is moved. */
 import type { Command as Program } from 'commander'
-import { planEvacuation } from '../../core/plan/plan-evacuation.ts'
+import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuation.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
-import { planBounds } from '../../core/report/bounds.ts'
+import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
+import { learnedBefore } from '../../engine/learned-before.ts'
 import { exitCode } from '../exit.ts'
+import { insistOnPlan, readPlan } from '../given-plan.ts'
 import { questionOf, snapshotOf, withFleet } from '../fleet.ts'
-import { err, formatOf, outJson, outLines } from '../output.ts'
+import { formatOf, outJson, outLines } from '../output.ts'
+import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
+import { warnAbout } from '../warn.ts'
 
 interface PlanFlags {
   readonly to: readonly string[]
   readonly policy?: string
+  readonly check?: string
+  readonly partial?: boolean
   readonly output?: string
 }
 
 export function addPlan(program: Program): void {
   program
     .command('plan')
-    .summary('show who would go where, and when; move nothing')
+    .summary('show who would go where, when, over what and why in this order; move nothing')
     .argument('<site>', 'the endangered site')
     .option('--to <site...>', 'where the VMs would go (default: every site marked safe)', [])
     .option('--policy <name>', `one of ${policyNames.join(', ')}`)
+    .option('--check <file>', 'judge this plan against the world as it is now, and show it; make no other')
+    .option('--partial', 'with --check: let pass what the plan leaves open')
     .option('-o, --output <format>', 'text or json')
-    .addHelpText('after', '\nExits with 4 when some VMs do not fit anywhere; each is listed with every reason.')
+    .addHelpText(
+      'after',
+      `
+Exits with 4 when some VMs do not fit anywhere; each is listed with every reason.
+-o json > plan.json can be edited and run: lifeboat evacuate SITE --plan plan.json (docs/plan.md).`,
+    )
     .action(async (site: string, flags: PlanFlags, command: Program) => {
       const format = formatOf(flags.output, ['text', 'json'])
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {
         const question = questionOf(fleet, site, flags.to)
-        const policy = flags.policy ?? fleet.config.policy.name ?? defaultPolicy
+        const given = flags.check === undefined ? undefined : readPlan(flags.check)
+        const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
         const { slots, order = 'inventory' } = policyByName(policy)
-        const { snapshot } = await snapshotOf(fleet, AbortSignal.timeout(60_000))
-        for (const { host, why } of snapshot.unreachable)
-          err(`warning: host ${host} does not answer, its VMs are not known: ${why}`)
-        const plan = planEvacuation({
-          snapshot,
-          ...question,
-          policy,
-          slots,
-          order,
-          bandwidth: fleet.config.policy.bandwidth,
-        })
-        if (format === 'json') outJson(plan)
-        else outLines(planLines(plan, snapshot, planBounds(snapshot, question, plan)))
+        const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
+        const { snapshot } = taken
+        warnAbout(taken)
+        const { bandwidth, maxParallel } = fleet.config.policy
+        const request: PlanRequest = { snapshot, ...question, policy, slots, order, bandwidth }
+        const plan =
+          given === undefined ? planEvacuation(request) : insistOnPlan(request, given, flags.partial === true)
+        const correction = learnedBefore(fleet.stateDir, 'qemu')
+        const limits = { maxParallel, bandwidth }
+        const forecast = forecastPlan({ snapshot, ...question, policy, limits, correction }, plan)
+        if (format === 'json') outJson(planWithForecast(plan, forecast))
+        else outLines(planLines(plan, snapshot, forecast, wallClock(fleet.clock.now())))
         return plan.unplaced.some(({ failure }) => failure.code === 'no-target')
           ? exitCode.infeasible
           : exitCode.asAsked

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import * as fc from 'fast-check'
-import { aProgress, arbStory, aSnapshot, driven, runs, someVms, startedFrom } from '../../../test/arbitraries.ts'
+import { aPath, aProgress, arbStory, aSnapshot, driven, runs, someVms, startedFrom } from '../../../test/arbitraries.ts'
 import type { Evacuation } from '../../core/control/evacuation.ts'
 import type { Observed } from '../../core/control/observed.ts'
 import { vmId } from '../../core/ids.ts'
@@ -124,13 +124,46 @@ test('the head says what is evacuated where, how, since when, and how far it is'
   assert.deepEqual(plain(driven(facts), 103_000).slice(0, 3), [
     'Evacuating a to b   policy sequential   elapsed 1 min 43 s',
     'safe 0 of 3   sent 40.0 MiB   link 93.0 Mbit/s of 100 Mbit/s',
-    '',
+    'last home in 19.0 – 22.1 s (+2 min 02 s – +2 min 05 s)',
   ])
   const landed: Timed = [
     9_000,
     { kind: 'landed', ...of, downtime: ms(120), sent: mebibytes(101), needed: mebibytes(100) },
   ]
   assert.match(plain(driven([...facts, landed]), 10_000)[1] ?? '', /^safe 1 of 3 {3}sent 101 MiB {3}link 0 bit\/s/)
+})
+
+test('with a deadline the verdict is at the top, with its reason: who fits, when the last is home, who does not', () => {
+  // Three of 8.4 s each, one after the other.
+  const top = (deadline: number, size = wide): readonly string[] =>
+    plain(driven([[0, startedFrom(aSnapshot({ vms: someVms(3), deadline: ms(deadline) }))]]), 0, size)
+  assert.deepEqual(top(60_000).slice(2, 5), [
+    'ON-TRACK   3 of 3 fit until +1 min 00 s (the deadline)',
+    'last home in 26.4 – 30.6 s (+26.4 s – +30.6 s), 29.4 s to spare',
+    '',
+  ])
+  assert.match(top(28_000)[2] ?? '', /^AT-RISK {3}2 of 3 fit until \+28\.0 s/)
+  assert.deepEqual(top(15_000).slice(2, 7), [
+    'WILL-MISS   1 of 3 fit until +15.0 s (the deadline)',
+    'last home in 26.4 – 30.6 s (+26.4 s – +30.6 s), 11.4 s late',
+    'these do not: vm-2 (+17.6 s), vm-3 (+26.4 s)',
+    'because 300 MiB are left for the path a – b, which carries 179 MiB until then at 100 Mbit/s',
+    '',
+  ])
+  // On a low terminal one line is enough, and on-track is none.
+  assert.match(top(15_000, { columns: 80, rows: 9 })[2] ?? '', /^WILL-MISS/)
+  assert.equal(top(60_000, { columns: 80, rows: 9 })[2], '')
+})
+
+test('on 80 columns everything is there, down to the target', () => {
+  const seen = aProgress({ rate: megabitsPerSecond(100), dirtyRate: megabitsPerSecond(20), round: 3 })
+  const state = driven([
+    [0, startedFrom(aSnapshot({ vms: someVms(3) }))],
+    [1, { kind: 'target-ready', ...of }],
+    [2, { kind: 'progress', ...of, progress: seen }],
+  ])
+  const lines = plain(state, 5_000, { columns: 80, rows: 24 })
+  assert.match(lineOf(lines, 'vm-1'), /pre-copy 3 +█{8} +50\.0 MiB +100 Mbit\/s +\d\.\d – \d\.\d s +b-[12]$/)
 })
 
 test('a pause, an abort and a failing journal are said at the top', () => {
@@ -159,13 +192,14 @@ test('each phase has its line', () => {
   })
   const moving: readonly Timed[] = [start, ready, [2, { kind: 'progress', ...of, progress: seen }]]
   const line = (facts: readonly Timed[], vm = 'vm-1'): string => lineOf(plain(driven(facts), 5_000), vm)
-  assert.match(line([start]), /^ {2}vm-1 +preparing +b-[12]$/)
-  assert.match(line([start], 'vm-3'), /^ {2}vm-3 +queued +b-[12]$/)
-  assert.match(line([start, ready]), /^ {2}vm-1 +pre-copy +░{16} +b-[12]$/)
+  // 100 MiB each at 100 Mbit/s.
+  assert.match(line([start]), /^ {2}vm-1 +preparing +9 – 1\d s +b-[12]$/)
+  assert.match(line([start], 'vm-3'), /^ {2}vm-3 +queued +26 – 3\d s +b-[12]$/)
+  assert.match(line([start, ready]), /^ {2}vm-1 +pre-copy +░{16} +9 – 1\d s +b-[12]$/)
   // 256 MiB at a net 80 Mbit/s: 26.8 s. Three quarters of 1 GiB are through.
   assert.match(
     line(moving),
-    /^ {2}vm-1 +pre-copy 3 +█{12}░{4} +256 MiB +100 Mbit\/s \/ 20\.0 Mbit\/s +26\.8 s +b-[12]$/,
+    /^ {2}vm-1 +pre-copy 3 +█{12}░{4} +256 MiB +100 Mbit\/s \/ 20\.0 Mbit\/s +28 – 3\d s +b-[12]$/,
   )
   const disk = { copied: mebibytes(10), remaining: mebibytes(54), total: mebibytes(64) }
   const disksFirst = { ...seen, round: 0, disk }
@@ -178,7 +212,7 @@ test('each phase has its line', () => {
   )
   assert.match(
     line([...moving, [8_390, { kind: 'landed', ...of, downtime: ms(120), sent: mebibytes(101), needed: undefined }]]),
-    /^ {2}vm-1 +safe +█{16} +8\.4 s, down 120 ms +b-[12]$/,
+    /^ {2}vm-1 +safe +█{16} +took 8\.4 s, down 120 ms +b-[12]$/,
   )
   assert.match(
     line([...moving, [3, { kind: 'attempt-failed', ...of, failure: { code: 'vm-died', detail: 'no process' } }]]),
@@ -192,9 +226,9 @@ test('each phase has its line', () => {
 })
 
 test('a guest that dirties faster than it is sent has no time of arrival', () => {
-  const hopeless = aProgress({ rate: megabitsPerSecond(50), dirtyRate: megabitsPerSecond(60) })
+  const hopeless = aProgress({ sent: mebibytes(74), rate: megabitsPerSecond(50), dirtyRate: megabitsPerSecond(60) })
   const state = driven([
-    [0, startedFrom(aSnapshot({ vms: someVms(1) }))],
+    [0, startedFrom(aSnapshot({ vms: someVms(1), paths: [aPath('a', 'b', { capacity: megabitsPerSecond(50) })] }))],
     [1, { kind: 'target-ready', ...of }],
     [2, { kind: 'progress', ...of, progress: hopeless }],
   ])

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import * as fc from 'fast-check'
-import { aPath, arbRequest, aSnapshot, runs, someVms } from '../../../test/arbitraries.ts'
+import { aHost, aPath, aSite, arbRequest, aSnapshot, runs, someVms } from '../../../test/arbitraries.ts'
 import { siteId } from '../../core/ids.ts'
 import type { Snapshot } from '../../core/inventory/snapshot.ts'
 import { defaultVmPolicy } from '../../core/inventory/vm.ts'
 import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuation.ts'
-import { planBounds } from '../../core/report/bounds.ts'
-import { bytesPerSecond, mebibytes, ms } from '../../core/units.ts'
+import { forecastPlan } from '../../core/report/plan-forecast.ts'
+import { bytesPerSecond, mebibytes, megabitsPerSecond, ms } from '../../core/units.ts'
 import { planLines } from './plan-table.ts'
 
 function linesFor(snapshot: Snapshot, change: Partial<PlanRequest> = {}): readonly string[] {
@@ -22,7 +22,9 @@ function linesFor(snapshot: Snapshot, change: Partial<PlanRequest> = {}): readon
     ...change,
   }
   const plan = planEvacuation(request)
-  return planLines(plan, snapshot, planBounds(snapshot, request, plan)).map(line => stripVTControlCharacters(line))
+  const limits = { maxParallel: undefined, bandwidth: request.bandwidth }
+  const forecast = forecastPlan({ ...request, limits }, plan)
+  return planLines(plan, snapshot, forecast, at => `+${Math.round(at)} ms`).map(line => stripVTControlCharacters(line))
 }
 
 test('a plan reads like this', () => {
@@ -32,11 +34,14 @@ test('a plan reads like this', () => {
   assert.deepEqual(linesFor(aSnapshot({ vms: [first, rock] })), [
     'Plan by policy sequential: 1 VMs to move, 1 stay',
     '',
-    '#  VM    from → to    memory  to send  start    end',
-    '1  vm-1  a-1 → b-1  1.00 GiB  100 MiB   0 ms  8.4 s',
+    '#  VM    from → to  to send  starts after  home after',
+    '1  vm-1  a-1 → b-1  100 MiB       at once    9 – 11 s',
+    '  all over a – b, 100 Mbit/s',
+    '  in this order: as listed',
     '  vm-2 stays: may-not-move: its policy says stay',
     '',
-    'Forecast makespan 8.4 s, physical limit 8.4 s',
+    'All home after 8.8 – 10.5 s (p50 – p90: as likely as not, nine times in ten)',
+    'Physical limits: makespan 8.4 s, mean completion 8.4 s, mean duration 8.4 s',
   ])
 })
 
@@ -48,7 +53,7 @@ test('who stays is told with every host’s reason and its numbers', () => {
 
 test('where no capacity is known no time is invented, and the reader is told what to add', () => {
   const lines = linesFor(aSnapshot({ vms: someVms(2), paths: [aPath('a', 'b')] }))
-  assert.match(lines[3] ?? '', /^1 {2}vm-1 .* 0 ms +–$/)
+  assert.match(lines[3] ?? '', /^1 {2}vm-1 .* – +–$/)
   assert.match(lines[4] ?? '', /^2 {2}vm-2 .* – +–$/)
   assert.match(lines.at(-1) ?? '', /^No capacity is stated for the paths \(lifeboat\.yaml, paths\)/)
 })
@@ -57,6 +62,36 @@ test('a VM that will not end by pre-copy is not blamed on a capacity that is sta
   const hot = { hot: mebibytes(90), period: ms(1_000), cold: bytesPerSecond(0) }
   const lines = linesFor(aSnapshot({ vms: someVms(2, { dirty: hot }) }))
   assert.doesNotMatch(lines.join('\n'), /No capacity is stated/)
+})
+
+test('what differs from VM to VM has a column: over what, and why in this order', () => {
+  const [first, second] = someVms(2)
+  assert.ok(first !== undefined && second !== undefined)
+  const two = aSnapshot({
+    vms: [
+      { ...first, value: 5, used: mebibytes(200) },
+      { ...second, value: 1 },
+    ],
+    hosts: [aHost('a-1', 'a'), aHost('b-1', 'b'), aHost('c-1', 'c')],
+    sites: [aSite('a'), aSite('b', { safe: true }), aSite('c', { safe: true })],
+    paths: [
+      aPath('a', 'b', { capacity: megabitsPerSecond(100) }),
+      aPath('a', 'c', { capacity: megabitsPerSecond(50) }),
+    ],
+  })
+  const lines = linesFor(two, { policy: 'finish-first', order: 'value-per-time', targets: [siteId('b'), siteId('c')] })
+  assert.match(lines[3] ?? '', /^1 {2}vm-1 .* a – b, 100 Mbit\/s +value 5 in 16\.9 s: 0\.30\/s$/)
+  assert.match(lines[4] ?? '', /^2 {2}vm-2 .* a – c, 50\.0 Mbit\/s +value 1 in 16\.9 s: 0\.059\/s$/)
+  assert.equal(lines[5], '  in this order: most value for each second first')
+})
+
+test('with a deadline it says before the start who fits, who does not, and because of what', () => {
+  const lines = linesFor(aSnapshot({ vms: someVms(3), deadline: ms(15_000) }))
+  assert.deepEqual(lines.slice(-3), [
+    'will-miss: 1 of 3 fit until +15000 ms (the deadline)',
+    '  these do not: vm-2 (+17612 ms), vm-3 (+26417 ms)',
+    '  because 300 MiB are left for the path a – b, which carries 179 MiB until then at 100 Mbit/s',
+  ])
 })
 
 test('a plan of no moves promises no makespan', () => {

@@ -1,62 +1,97 @@
-/** A plan for people: who goes where, in which order, when; and who does not, and why. */
+/** A plan for people: who goes where, in which order, when, over what and why; who does not, and why; who fits until when; the limits. */
 import { showFailure } from '../../core/migration/failure.ts'
 import type { Snapshot } from '../../core/inventory/snapshot.ts'
+import { bytesToMove } from '../../core/inventory/vm.ts'
 import type { Plan } from '../../core/plan/plan.ts'
 import type { Bounds } from '../../core/report/bounds.ts'
-import { showBytes, showTime } from '../../core/units.ts'
+import type { MoveForecast, PlanForecast } from '../../core/report/plan-forecast.ts'
+import { shortSpan, showSpan } from '../../core/report/standing.ts'
+import { type ClockText, triageText } from '../../core/report/triage-sentence.ts'
+import { showBytes, showRate, showTime } from '../../core/units.ts'
 import { paint } from './paint.ts'
 import { table } from './table.ts'
 
-export function planLines(plan: Plan, snapshot: Snapshot, bounds: Bounds): readonly string[] {
+export function planLines(plan: Plan, snapshot: Snapshot, forecast: PlanForecast, clock: ClockText): readonly string[] {
+  return [
+    `Plan by policy ${plan.policy}: ${plan.moves.length} VMs to move, ${plan.unplaced.length} stay`,
+    '',
+    ...(plan.moves.length === 0 ? [] : moveLines(plan, snapshot, forecast)),
+    ...plan.unplaced.map(({ vm, failure }) => paint.bad(`  ${vm} stays: ${showFailure(failure)}`)),
+    '',
+    ...endLines(forecast),
+    ...triageLines(forecast, clock),
+  ]
+}
+
+/** What is the same for all is said once, below. */
+function moveLines(plan: Plan, snapshot: Snapshot, { moves, order }: PlanForecast): readonly string[] {
   const vms = new Map(snapshot.vms.map(vm => [vm.id, vm]))
-  const rows = plan.moves.map((move, at) => {
-    const vm = vms.get(move.vm)
-    return [
-      String(at + 1),
-      move.vm,
-      `${move.source} → ${move.target}`,
-      vm === undefined ? '' : showBytes(vm.memory),
-      vm === undefined ? '' : showBytes(vm.used),
-      move.start === undefined ? '–' : showTime(move.start),
-      move.end === undefined ? '–' : showTime(move.end),
-    ]
-  })
+  const forecasts = new Map(moves.map(move => [move.vm, move]))
   const right = 'right' as const
+  const overs = new Set(moves.map(overOf))
+  const whys = new Set(moves.map(({ why }) => why))
   const columns = [
     { title: '#', align: right },
     { title: 'VM' },
     { title: 'from → to' },
-    { title: 'memory', align: right },
     { title: 'to send', align: right },
-    { title: 'start', align: right },
-    { title: 'end', align: right },
+    { title: 'starts after', align: right },
+    { title: 'home after', align: right },
+    ...(overs.size > 1 ? [{ title: 'over' }] : []),
+    ...(whys.size > 1 ? [{ title: 'why here' }] : []),
   ]
-  const endless = plan.moves.filter(move => move.start !== undefined && move.end === undefined)
-  const last = Math.max(0, ...plan.moves.map(move => move.end ?? Number.NaN))
+  const rows = plan.moves.map((move, at) => {
+    const vm = vms.get(move.vm)
+    const found = forecasts.get(move.vm)
+    return [
+      String(at + 1),
+      move.vm,
+      `${move.source} → ${move.target}`,
+      vm === undefined ? '' : showBytes(bytesToMove(vm)),
+      found?.over === undefined ? '–' : found.start.p90 === 0 ? 'at once' : shortSpan(found.start),
+      found?.end === undefined ? '–' : shortSpan(found.end),
+      ...(overs.size > 1 ? [found === undefined ? '' : overOf(found)] : []),
+      ...(whys.size > 1 ? [found?.why ?? ''] : []),
+    ]
+  })
+  const [over] = overs
+  const [why] = whys
   return [
-    `Plan by policy ${plan.policy}: ${plan.moves.length} VMs to move, ${plan.unplaced.length} stay`,
-    '',
-    ...(rows.length === 0 ? [] : table(columns, rows)),
-    ...plan.unplaced.map(({ vm, failure }) => paint.bad(`  ${vm} stays: ${showFailure(failure)}`)),
-    '',
-    ...forecastLines(
-      plan,
-      bounds,
-      last,
-      endless.map(({ vm }) => vm),
-    ),
+    ...table(columns, rows),
+    ...(overs.size === 1 && over !== undefined && over !== '' ? [paint.dim(`  all over ${over}`)] : []),
+    paint.dim(`  in this order: ${order}${whys.size === 1 && why !== undefined && why !== '' ? `; all ${why}` : ''}`),
   ]
 }
 
-function forecastLines(plan: Plan, bounds: Bounds, last: number, endless: readonly string[]): readonly string[] {
-  if (plan.moves.length === 0) return []
-  if (!Number.isNaN(last)) {
-    const limit = bounds.makespan === undefined ? '' : `, physical limit ${showTime(bounds.makespan)}`
-    return [`Forecast makespan ${showTime(last)}${limit}`]
-  }
-  if (bounds.makespan === undefined)
-    return ['No capacity is stated for the paths (lifeboat.yaml, paths), so no times can be forecast.']
+const overOf = ({ over, rate }: MoveForecast): string =>
+  over === undefined ? '' : `${over.replace(/^path /, '')}, ${rate === undefined ? '–' : showRate(rate)}`
+
+function endLines({ moves, end, bounds }: PlanForecast): readonly string[] {
+  if (moves.length === 0) return []
+  const limits = limitsText(bounds)
+  if (end !== undefined)
+    return [`All home after ${showSpan(end)} (p50 – p90: as likely as not, nine times in ten)`, ...limits]
+  const unknown = moves.filter(({ over }) => over === undefined)
+  if (unknown.length > 0)
+    return ['No capacity is stated for the paths (lifeboat.yaml, paths), so no times can be forecast.', ...limits]
+  const endless = moves.filter(move => move.end === undefined).map(({ vm }) => vm)
   return [
-    `No end can be forecast: ${endless.join(', ')} will not end by pre-copy, memory is written as fast as the path carries it.`,
+    `No end can be forecast: ${endless.join(', ')} will not end by pre-copy: memory is written as fast as what is free of the path carries it.`,
+    ...limits,
   ]
+}
+
+const limitsText = ({ makespan, meanDuration, meanCompletion }: Bounds): readonly string[] =>
+  makespan === undefined || meanDuration === undefined || meanCompletion === undefined
+    ? []
+    : [
+        `Physical limits: makespan ${showTime(makespan)}, mean completion ${showTime(meanCompletion)}, mean duration ${showTime(meanDuration)}`,
+      ]
+
+function triageLines({ triage }: PlanForecast, clock: ClockText): readonly string[] {
+  if (triage === undefined) return []
+  const { fit, others } = triageText(triage, clock)
+  const tint = triage.verdict === 'will-miss' ? paint.bad : triage.verdict === 'at-risk' ? paint.warn : paint.good
+  const named = triage.verdict === undefined ? fit : `${triage.verdict}: ${fit}`
+  return [tint(named), ...others.map(line => `  ${line}`)]
 }

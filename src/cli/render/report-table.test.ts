@@ -43,6 +43,32 @@ test('a report reads like this', () => {
   ])
 })
 
+test('how far forecasts were off is told for each point of progress, in percent of what was forecast', () => {
+  const said = [
+    { mark: 0, at: 0, end: { p50: 9_900, p90: 12_000 }, predicted: 9_900 },
+    { mark: 50, at: 4_500, end: { p50: 8_955, p90: 8_990 }, predicted: 4_500 },
+  ] as const
+  const lines = linesAfter([
+    [0, startedFrom(aSnapshot({ vms: [first] }))],
+    [0, { kind: 'forecast', mark: 0, end: { p50: 9_900, p90: 12_000 }, because: undefined }],
+    [4_500, { kind: 'forecast', mark: 50, end: undefined, because: 'nothing goes through' }],
+    ...toSafety,
+    [9_000, { kind: 'vm-forecast-judged', ...of, began: 0, came: 9_000, said }],
+    [9_001, { kind: 'vm-forecast-judged', ...of, began: 0, came: undefined, said: [said[0]] }],
+    [9_002, { kind: 'forecast-judged', came: 9_000, said }],
+  ])
+  assert.deepEqual(lines.slice(-8), [
+    '',
+    'forecasts, made when               0 % done  10 % done  50 % done  90 % done',
+    'a VM’s end: off by (median)            10 %          –      0.5 %          –',
+    'a VM’s end: off by (9 of 10 less)      10 %          –      0.5 %          –',
+    'a VM’s end: came by the p90           100 %          –      0.0 %          –',
+    'last switchover: off by                10 %          –          –          –',
+    'last switchover: came by the p90        yes          –          –          –',
+    '1 more were of attempts that failed: their end never came',
+  ])
+})
+
 test('values are told where they differ from the count', () => {
   const valued = aSnapshot({
     vms: [

@@ -1,4 +1,5 @@
 /** The report for people: a line a VM, then what it comes to, beside what physics would have allowed. */
+import type { ForecastErrors } from '../../core/report/forecast-errors.ts'
 import type { Report } from '../../core/report/report.ts'
 import { showBytes, showTime } from '../../core/units.ts'
 import { paint } from './paint.ts'
@@ -35,13 +36,14 @@ export function reportLines(report: Report): readonly string[] {
   const others = (['left', 'saved', 'stopped', 'uncertain', 'lost'] as const).flatMap(outcome =>
     s[outcome] === 0 ? [] : [`${s[outcome]} ${outcome}`],
   )
+  const danger = s.inDanger === 0 ? '' : paint.bad(`, ${s.inDanger} of them in danger again`)
   const value = s.value === s.vms ? '' : `   value safe ${s.valueSafe} of ${s.value}`
   return [
     `Evacuation ${report.evacuation}   policy ${report.policy}`,
     '',
     ...(report.vms.length === 0 ? ['no VMs'] : table(columns, rows)),
     '',
-    `${(s.safe === s.vms ? paint.good : paint.bad)(`safe ${s.safe} of ${s.vms}`)}${others.length === 0 ? '' : `   ${others.join('   ')}`}${value}`,
+    `${(s.safe === s.vms ? paint.good : paint.bad)(`safe ${s.safe} of ${s.vms}`)}${danger}${others.length === 0 ? '' : `   ${others.join('   ')}`}${value}`,
     ...table(
       [{ title: '' }, { title: 'reached', align: 'right' }, { title: 'physical limit', align: 'right' }],
       [
@@ -55,5 +57,38 @@ export function reportLines(report: Report): readonly string[] {
     s.j === null
       ? `J: not known (${s.safe === 0 ? 'nothing came out' : 'no capacity is stated for the paths'})`
       : `J ${s.j.toFixed(2)} (1.00 is the limit)`,
+    ...forecastLines(report.forecasts),
+  ]
+}
+
+const percent = (share: number | null): string =>
+  share === null ? '–' : `${(share * 100).toFixed(share < 0.0995 ? 1 : 0)} %`
+
+/** Nothing where nothing was forecast that has come. */
+function forecastLines({ vms, end, neverCame }: ForecastErrors): readonly string[] {
+  if (vms.every(({ judged }) => judged === 0)) return []
+  const right = 'right' as const
+  const ofEnd = (progress: number) => end.find(each => each.progress === progress)
+  const kept = (progress: number): string => {
+    const within = ofEnd(progress)?.withinP90 ?? null
+    return within === null ? '–' : within ? 'yes' : 'no'
+  }
+  const never = neverCame === 0 ? [] : [`${neverCame} more were of attempts that failed: their end never came`]
+  return [
+    '',
+    ...table(
+      [
+        { title: 'forecasts, made when' },
+        ...vms.map(({ progress }) => ({ title: `${progress} % done`, align: right })),
+      ],
+      [
+        ['a VM’s end: off by (median)', ...vms.map(({ medianError }) => percent(medianError))],
+        ['a VM’s end: off by (9 of 10 less)', ...vms.map(({ p90Error }) => percent(p90Error))],
+        ['a VM’s end: came by the p90', ...vms.map(({ withinP90 }) => percent(withinP90))],
+        ['last switchover: off by', ...vms.map(({ progress }) => percent(ofEnd(progress)?.error ?? null))],
+        ['last switchover: came by the p90', ...vms.map(({ progress }) => kept(progress))],
+      ],
+    ),
+    ...never,
   ]
 }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { runs } from '../../../test/arbitraries.ts'
 import type { Report, ReportSummary } from '../../core/report/report.ts'
+import { noForecasts } from '../../core/report/forecast-errors.ts'
 import { interval, rivalsLines } from './rivals-table.ts'
 
 const near = (actual: number | undefined, expected: number, off = 1e-9): void =>
@@ -84,6 +85,7 @@ describe('rivals side by side', () => {
     stopped: 0,
     uncertain: 0,
     lost: 0,
+    inDanger: 0,
     value: 30,
     valueSafe: 26,
     makespanMs: 185_000,
@@ -103,6 +105,7 @@ describe('rivals side by side', () => {
     seed: 1,
     summary: { ...summary, ...change },
     vms: [],
+    forecasts: noForecasts,
   })
   /** The cells of a row, by the titles of their columns: columns are two spaces apart, cells within never. */
   function cellsOf(reports: readonly Report[]): Readonly<Record<string, string>> {

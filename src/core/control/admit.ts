@@ -1,13 +1,15 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
 import type { HostId } from '../ids.ts'
 import { type Instant, plus } from '../instant.ts'
+import { findHost, wayBetween } from '../inventory/snapshot.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
-import type { PreCopy, Queued } from '../migration/migration.ts'
+import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { place, type Placement } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
+import { ms } from '../units.ts'
 import type { Command } from './command.ts'
-import { type Evacuation, uncertainPatience, vmOf, withMigration } from './evacuation.ts'
+import { endangeredNow, type Evacuation, targetsNow, uncertainPatience, vmOf, withMigration } from './evacuation.ts'
 import { calledOff, type Decision, routeOf, toPreCopy } from './on-attempt.ts'
 
 export const admitting = (state: Evacuation): boolean => state.intent === 'run' && state.degraded === undefined
@@ -15,7 +17,7 @@ export const admitting = (state: Evacuation): boolean => state.intent === 'run' 
 export function consultPolicy(state: Evacuation, now: Instant): Decision {
   const { started, migrations } = state
   const { snapshot, limits } = started
-  const { targets } = started
+  const targets = targetsNow(state)
   const { intents, next } = state.policy.decide({
     now,
     snapshot,
@@ -41,6 +43,7 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
   switch (intent.kind) {
     case 'start':
       if (m.phase !== 'preparing' || !m.ready || !admitting(state)) return { state, commands: [] }
+      if (!mayLeave(state, m.source) || waitsItsTurn(state, m, now)) return { state, commands: [] }
       return {
         state: toPreCopy(state, m, now, intent.tuning),
         commands: [{ kind: 'migrate', ...routeOf(m), tuning: intent.tuning, options: m.options }],
@@ -64,6 +67,29 @@ function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
       return m.phase === 'pre-copy' ? cancel(state, m, { code, detail: intent.why }) : { state, commands: [] }
     }
   }
+}
+
+/** One too many waits, ready, until another has left: its policy asks again. */
+function mayLeave({ started, migrations }: Evacuation, source: HostId): boolean {
+  const most = findHost(started.snapshot, source)?.outgoingMost
+  if (most === undefined) return true
+  let leaving = 0
+  for (const m of migrations.in('pre-copy', 'switchover', 'post-copy')) if (m.source === source) leaving += 1
+  return leaving < most
+}
+
+/** Who hands in a plan means its order: so long a VM waits for one before it on the same way whose target is not ready yet. */
+const turnPatience = ms(5_000)
+
+function waitsItsTurn({ started, migrations }: Evacuation, m: Preparing, now: Instant): boolean {
+  if (started.planFile === undefined) return false
+  const way = wayBetween(started.snapshot, m.source, m.target)
+  for (const before of migrations.in('preparing')) {
+    if (before.vm === m.vm) return false
+    const late = before.ready || before.attempt > 1 || now >= plus(before.since, turnPatience)
+    if (!late && wayBetween(started.snapshot, before.source, before.target) === way) return true
+  }
+  return false
 }
 
 /** Those that find no place now do not stand in the way of those behind them. */
@@ -90,11 +116,13 @@ function prepareFirst(
 }
 
 function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
-  const { snapshot, endangered, targets } = state.started
+  const { snapshot, targets, planFile } = state.started
+  const endangered = endangeredNow(state)
   const { ledger, down } = state
   const { excluded } = m
   const view = { snapshot, ledger, endangered, targets, down, excluded }
-  return place(vmOf(state, m.vm), view, prefer ?? state.planned.get(m.vm))
+  const planned = state.planned.get(m.vm)
+  return place(vmOf(state, m.vm), view, planFile === undefined ? (prefer ?? planned) : planned)
 }
 
 function prepare(

@@ -1,4 +1,5 @@
 /** The state of one evacuation: a fold over its journal. Read-only; `step` makes the next one. */
+import type { Forecasting } from '../forecast/forecasting.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
@@ -25,19 +26,30 @@ export interface Evacuation {
   readonly degraded: string | undefined
   /** In the plan's order, then those without a place. */
   readonly migrations: MigrationTable
-  /** Memory as it is promised now: VMs at home, landed, and on their way. Kept by {@link withMigration}. */
+  /** Memory and company as they are promised now: VMs at home, landed, and on their way. Kept by {@link withMigration}. */
   readonly ledger: Ledger
   readonly vms: ReadonlyMap<VmId, Vm>
   /** Planned targets. */
   readonly planned: ReadonlyMap<VmId, HostId>
   readonly down: ReadonlyMap<HostId, string>
+  /** Sites that were to receive VMs and became endangered since, with when: nobody is sent there any more. */
+  readonly inDanger: ReadonlyMap<SiteId, Instant>
   /** Sites without power, and what is known of it. */
   readonly lost: ReadonlyMap<SiteId, string>
+  readonly forecasting: Forecasting
   readonly endedAt: Instant | undefined
 }
 
 /** How long VMs in doubt are waited for when there is nothing else left to do. They are then reported as uncertain. */
 export const uncertainPatience = ms(300_000)
+
+/** Sites that are being left, and those that ought to be. */
+export const endangeredNow = ({ started, inDanger }: Evacuation): readonly SiteId[] =>
+  inDanger.size === 0 ? started.endangered : [...started.endangered, ...inDanger.keys()]
+
+/** Sites that still receive. */
+export const targetsNow = ({ started, inDanger }: Evacuation): readonly SiteId[] =>
+  inDanger.size === 0 ? started.targets : started.targets.filter(site => !inDanger.has(site))
 
 /** Where a migration holds memory, beside the VM's home. */
 const holds = (m: Migration): HostId | undefined => (m.phase === 'landed' || isInFlight(m) ? m.target : undefined)
@@ -50,9 +62,9 @@ export function withMigration(state: Evacuation, next: Migration): Evacuation {
   const migrations = state.migrations.with(move(current, next))
   const [before, after] = [holds(current), holds(next)]
   if (before === after) return { ...state, migrations }
-  const { memory } = vmOf(state, next.vm)
-  const freed = before === undefined ? state.ledger : release(state.ledger, before, memory)
-  return { ...state, migrations, ledger: after === undefined ? freed : reserve(freed, after, memory) }
+  const vm = vmOf(state, next.vm)
+  const freed = before === undefined ? state.ledger : release(state.ledger, before, vm)
+  return { ...state, migrations, ledger: after === undefined ? freed : reserve(freed, after, vm) }
 }
 
 export function vmOf(state: Evacuation, id: VmId): Vm {

@@ -1,5 +1,7 @@
 /** Facts that reach the core, in the past tense. They are what the journal stores, so a change to one needs a version and an upcast. */
-import type { EvacuationId, SiteId, VmId } from '../ids.ts'
+import type { Correction, Mark, Spread } from '../forecast/correction.ts'
+import type { Said, SaidOfVm } from '../forecast/said.ts'
+import type { EvacuationId, HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import type { MigrationFailure } from '../migration/failure.ts'
 import type { Whereabouts } from '../migration/presence.ts'
@@ -24,7 +26,11 @@ export interface Started {
   readonly policy: string
   readonly limits: Limits
   readonly plan: Plan
+  /** Where the plan was read from, when somebody handed one in: then its targets go before what the policy prefers. */
+  readonly planFile?: string | undefined
   readonly world: 'qemu' | 'libvirt' | 'simulated'
+  /** What earlier runs with this driver taught about forecasts. */
+  readonly correction?: Correction | undefined
   readonly seed: number
   /** Who started it: user, machine, process. For the next one, who is refused. */
   readonly by: string
@@ -40,6 +46,8 @@ export type Order =
   | { readonly order: 'resume' }
   | { readonly order: 'wind-down' }
   | { readonly order: 'abort' }
+  /** A site that was to receive VMs is in danger itself: nobody is sent there from now on. */
+  | { readonly order: 'endanger'; readonly site: SiteId }
   /** The operator says, on their own responsibility, where an uncertain VM is to count as running. */
   | { readonly order: 'resolve'; readonly vm: VmId; readonly runsAt: 'source' | 'target' }
 
@@ -49,6 +57,13 @@ export type Observed =
   /** A new controller process took over this journal. Running migrations went on without it. */
   | { readonly kind: 'controller-restarted'; readonly by: string }
   | ({ readonly kind: 'operator'; readonly by: string } & Order)
+  /** What the VM is at its source, whole, in the words of its driver: kept before anything of it leaves. */
+  | ({
+      readonly kind: 'definition-kept'
+      readonly source: HostId
+      readonly driver: string
+      readonly text: string
+    } & OfAttempt)
   | ({ readonly kind: 'target-ready' } & OfAttempt)
   | ({ readonly kind: 'memory-flowing' } & OfAttempt)
   | ({ readonly kind: 'progress'; readonly progress: Progress } & OfAttempt)
@@ -79,6 +94,34 @@ export type Observed =
   | ({ readonly kind: 'command-failed'; readonly command: string; readonly why: string } & OfAttempt)
   /** The site has no power any more: what ran there does not run, and never will from where it stood. */
   | { readonly kind: 'site-lost'; readonly site: SiteId; readonly why: string }
+  /**
+   * Said of a VM's end by the controller itself, when its memory began to flow and at 10, 50 and 90 % of all it is expected to send. `end`:
+   * milliseconds since the alarm; undefined when no end can be forecast. `predicted`: milliseconds from then, before correction.
+   */
+  | ({
+      readonly kind: 'vm-forecast'
+      readonly mark: Mark
+      readonly end: Spread | undefined
+      readonly predicted: number | undefined
+      /** @unit bytes per second */
+      readonly rate: number | undefined
+    } & OfAttempt)
+  /** What had been said of it beside what came; `came` is undefined when the attempt failed. Milliseconds since the alarm. */
+  | ({
+      readonly kind: 'vm-forecast-judged'
+      readonly began: number
+      readonly came: number | undefined
+      readonly said: readonly SaidOfVm[]
+    } & OfAttempt)
+  /** Said of the end of the whole, at the start and when 10, 50 and 90 % of all bytes were home. `because`: why there is no end. */
+  | {
+      readonly kind: 'forecast'
+      readonly mark: Mark
+      readonly end: Spread | undefined
+      readonly because: string | undefined
+    }
+  /** `came`: when the last VM was home; undefined when none came. */
+  | { readonly kind: 'forecast-judged'; readonly came: number | undefined; readonly said: readonly Said[] }
   /** The journal can hardly be written: finish what runs, admit nothing. */
   | { readonly kind: 'journal-failing'; readonly why: string }
 

@@ -1,4 +1,6 @@
 /** How one VM's migration moves on when something was observed of its running attempt. One function a fact; each ignores what is out of date. */
+import { learn, unlearned } from '../forecast/dirty-model.ts'
+import type { HostId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { between, plus } from '../instant.ts'
 import { afterFailure, type MigrationFailure, showFailure } from '../migration/failure.ts'
@@ -19,6 +21,7 @@ import { type Milliseconds, ms } from '../units.ts'
 import type { Command, Route } from './command.ts'
 import { type Evacuation, vmOf, withMigration } from './evacuation.ts'
 import type { Observed } from './observed.ts'
+import { lookAtWays } from './on-forecast.ts'
 import { reconcile } from './reconcile.ts'
 
 export interface Decision {
@@ -53,10 +56,17 @@ export function calledOff({ intent, degraded }: Evacuation): MigrationFailure | 
   return undefined
 }
 
+/** Why nothing is to be sent to that host any more; undefined when it still is. */
+export function targetInDanger({ started, inDanger }: Evacuation, target: HostId): MigrationFailure | undefined {
+  const site = siteOf(started.snapshot, target)
+  if (site === undefined || !inDanger.has(site)) return undefined
+  return { code: 'target-endangered', detail: `${target} is in ${site}, which is endangered now` }
+}
+
 export function onReady(state: Evacuation, m: InFlight): Decision {
   if (m.phase !== 'preparing') return nothing(state)
   const ready = withMigration(state, { ...m, ready: true })
-  const failure = calledOff(state)
+  const failure = calledOff(state) ?? targetInDanger(state, m.target)
   return { state: ready, commands: failure === undefined ? [] : [{ kind: 'roll-back', ...routeOf(m), failure }] }
 }
 
@@ -79,15 +89,23 @@ export function toPreCopy(
     progress: m.phase === 'uncertain' ? m.progress : undefined,
     tuning,
     mode: 'pre-copy',
+    learner: m.phase === 'uncertain' ? m.learner : unlearned(vmOf(state, m.vm).dirty, now),
+    said: m.phase === 'uncertain' ? m.said : [],
     cancelling: undefined,
     switching: false,
   }
   return withMigration(state, next)
 }
 
-export function onProgress(state: Evacuation, m: InFlight, event: Extract<Observed, { kind: 'progress' }>): Decision {
+export function onProgress(
+  state: Evacuation,
+  m: InFlight,
+  { progress }: Extract<Observed, { kind: 'progress' }>,
+  now: Instant,
+): Decision {
   if (!isMoving(m) || m.phase === 'uncertain') return nothing(state)
-  return nothing(withMigration(state, { ...m, progress: event.progress }))
+  const learner = m.phase === 'pre-copy' ? learn(m.learner, progress, now) : m.learner
+  return nothing(lookAtWays(withMigration(state, { ...m, progress, learner }), now))
 }
 
 export function onGuestStopped(state: Evacuation, m: InFlight, now: Instant): Decision {
@@ -161,7 +179,10 @@ export function onFailed(state: Evacuation, m: InFlight, reported: MigrationFail
       }),
     )
   }
-  const pause = failure.code === 'postponed' ? ms(0) : ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
+  const pause =
+    failure.code === 'postponed' || failure.code === 'target-endangered'
+      ? ms(0)
+      : ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
   return nothing(withMigration(state, backToQueue(m, failure, next === 'other-target', plus(now, pause))))
 }
 
@@ -205,6 +226,8 @@ export function doubt(state: Evacuation, m: InFlight, why: string, now: Instant)
     progress: moving ? m.progress : undefined,
     tuning: moving ? m.tuning : untuned(state, m),
     mode: moving ? m.mode : 'pre-copy',
+    learner: moving ? m.learner : unlearned(vmOf(state, m.vm).dirty, now),
+    said: moving ? m.said : [],
     // In post-copy the target was told to run with the first of its memory.
     finishing: (m.phase === 'switchover' && m.finishing) || m.phase === 'post-copy',
     since: now,

@@ -1,4 +1,5 @@
 /** The first state, from the first fact of a journal. */
+import { nothingLearned } from '../forecast/forecasting.ts'
 import type { HostId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { findVm } from '../inventory/snapshot.ts'
@@ -50,7 +51,9 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
     vms,
     planned,
     down: new Map(started.snapshot.unreachable.map(({ host, why }) => [host, why])),
+    inDanger: new Map(),
     lost: new Map(),
+    forecasting: { ...nothingLearned, correction: started.correction ?? nothingLearned.correction },
     endedAt: undefined,
   }
 }

@@ -544,3 +544,23 @@ describe('step, in a world that obeys it', () => {
 })
 
 const phases = (state: Evacuation): string => [...state.migrations.values()].map(m => `${m.vm} ${m.phase}`).join(', ')
+
+test('no more leave a host at the same time than it can serve, whatever the policy wants; the rest follow', () => {
+  const vms = Array.from({ length: 5 }, (_, n) => vm(n + 1, 256))
+  const world = started(vms, 'all-at-once')
+  const hosts = world.snapshot.hosts.map(host => ({ ...host, outgoingMost: 2 }))
+  let { state } = begin({ ...world, snapshot: { ...world.snapshot, hosts } })
+  const begun: VmId[] = []
+  const tell = (event: Observed): void => {
+    const decided = step(state, event, instant(10))
+    state = decided.state
+    for (const command of decided.commands) if (command.kind === 'migrate') begun.push(command.vm)
+  }
+  for (const { id } of vms) tell({ kind: 'target-ready', vm: id, attempt: 1 })
+  assert.equal(begun.length, 2)
+  tell({ kind: 'tick' })
+  assert.equal(begun.length, 2)
+  tell({ kind: 'landed', vm: begun[0] ?? vmId('none'), attempt: 1, downtime: ms(1), sent: bytes(1), needed: undefined })
+  tell({ kind: 'tick' })
+  assert.equal(new Set(begun).size, 3)
+})

@@ -35,6 +35,8 @@ import {
   onWhereabouts,
   routeOf,
 } from './on-attempt.ts'
+import { isForecast, onForecast, onForecastJudged, onVmForecast, onVmForecastJudged } from './on-forecast.ts'
+import { onSiteEndangered } from './on-site-endangered.ts'
 import { startEvacuation } from './start-evacuation.ts'
 
 /** The first fact makes the state; all later ones change it. `undefined` before the first. */
@@ -45,8 +47,8 @@ export function step(state: Evacuation | undefined, event: Observed, now: Instan
   }
   if (state === undefined) throw new Error(`the first fact must be evacuation-started, not ${event.kind}`)
   const decision = react(state, event, now)
-  // A sample alone starts nothing: the policy is asked on ticks and when something happened.
-  return event.kind === 'progress' ? decision : consultAndClose(decision, now)
+  // A sample or a forecast alone starts nothing: the policy is asked on ticks and when something happened.
+  return event.kind === 'progress' || isForecast(event) ? decision : consultAndClose(decision, now)
 }
 
 function consultAndClose(decision: Decision, now: Instant): Decision {
@@ -63,11 +65,21 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
       return onRestart(state, now)
     case 'operator':
       return onOrder(state, event, now)
+    case 'definition-kept':
+      return nothing(state)
     case 'command-failed': {
       const m = state.migrations.get(event.vm)
       if (m === undefined || !isInFlight(m) || m.attempt !== event.attempt) return nothing(state)
       return onCommandFailed(state, m, event.command)
     }
+    case 'vm-forecast':
+      return nothing(onVmForecast(state, event, now))
+    case 'vm-forecast-judged':
+      return nothing(onVmForecastJudged(state, event))
+    case 'forecast':
+      return nothing(onForecast(state, event, now))
+    case 'forecast-judged':
+      return nothing(onForecastJudged(state, event))
     case 'site-lost':
       return onSiteLost(state, event.site, event.why, now)
     case 'journal-failing':
@@ -125,7 +137,7 @@ function onAttempt(state: Evacuation, m: InFlight, event: AttemptEvent, now: Ins
     case 'memory-flowing':
       return nothing(state)
     case 'progress':
-      return onProgress(state, m, event)
+      return onProgress(state, m, event, now)
     case 'guest-stopped':
       return onGuestStopped(state, m, now)
     case 'sent-whole':
@@ -208,6 +220,8 @@ function onOrder(state: Evacuation, event: Extract<Observed, { kind: 'operator' 
       return state.intent === 'aborting'
         ? nothing(state)
         : callBack({ ...state, intent: 'aborting' }, 'the operator aborted')
+    case 'endanger':
+      return onSiteEndangered(state, event.site, now)
     case 'resolve': {
       const m = state.migrations.get(event.vm)
       return m?.phase === 'uncertain' ? resolve(state, m, event.runsAt, now) : nothing(state)

@@ -19,6 +19,13 @@ const infinite = Number.POSITIVE_INFINITY
 
 export const pathKey = ({ from, to }: Path): string => `path ${from} ${to}`
 
+/** A crossing's key for people: `path a – b`, `uplink of a`, `card of a-1`. */
+export const showCrossing = (key: string): string =>
+  key
+    .replace(/^path (\S+) (\S+)$/, 'path $1 – $2')
+    .replace(/^uplink (\S+)$/, 'uplink of $1')
+    .replace(/^(?:out of|into) (\S+)$/, 'card of $1')
+
 /** All that a migration between two hosts crosses: NICs, uplinks, and the path. */
 export function crossings(snapshot: Snapshot, from: HostId, to: HostId, estimate: Estimate): readonly Crossing[] {
   const path = wayBetween(snapshot, from, to)

@@ -4,7 +4,7 @@ import * as fc from 'fast-check'
 import { runs } from '../../../test/arbitraries.ts'
 import type { DirtyModel } from '../inventory/vm.ts'
 import { bytes, bytesPerSecond, ms } from '../units.ts'
-import { preCopyDuration } from './pre-copy-duration.ts'
+import { preCopyDuration, preCopyRemaining } from './pre-copy-duration.ts'
 
 const MB = 1_000_000
 const limit = ms(300)
@@ -171,4 +171,23 @@ test('more to send, or more that is dirtied, is never faster', () => {
     ),
     runs(2_000),
   )
+})
+
+test('from the middle of a pass: what is left of it, and what was written since it began', () => {
+  const dirty = dirtyOf(8 * MB, 2_000, 1 * MB)
+  // From the beginning it is the whole.
+  const whole = preCopyDuration(bytes(100 * MB), dirty, 10 * MB, limit)
+  assert.equal(preCopyRemaining({ remaining: 100 * MB, since: 0, all: 100 * MB }, dirty, 10 * MB, limit), whole)
+  // At a steady rate the end stays where it is, wherever in the first pass one looks.
+  for (const gone of [1, 4, 9.9]) {
+    const pass = { remaining: (10 - gone) * 10 * MB, since: gone * 1000, all: 100 * MB }
+    const left = preCopyRemaining(pass, dirty, 10 * MB, limit)
+    assert.ok(Math.abs(gone * 1000 + left - whole) < 1, `${gone} s gone, ${left} ms left of ${whole}`)
+  }
+})
+
+test('a short rest of a long pass is not taken for a guest that does not converge', () => {
+  const dirty = dirtyOf(8 * MB, 2_000, 0)
+  const left = preCopyRemaining({ remaining: 1 * MB, since: 9_900, all: 100 * MB }, dirty, 10 * MB, limit)
+  assert.ok(Number.isFinite(left) && left > 900, `${left}`)
 })

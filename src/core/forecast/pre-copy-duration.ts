@@ -13,27 +13,45 @@ const longPassesAtMost = 10_000
 /** A pass that is no shorter than this share of the one before is no shorter. */
 const noShorter = 1 - 1e-12
 
+/** Where a pre-copy stands in the pass it is in. */
+export interface PassUnderWay {
+  /** Still to send in this pass. @unit bytes */
+  readonly remaining: number
+  /** Since it began: what was written since then is sent in the next one. @unit ms */
+  readonly since: number
+  /** All memory that is not zero: no more can be written. @unit bytes */
+  readonly all: number
+}
+
 /** @returns milliseconds; `Infinity` when pre-copy does not converge at this rate within `maxDowntime` */
-export function preCopyDuration(
+export const preCopyDuration = (
   needed: Bytes,
   dirty: DirtyModel | undefined,
   rate: BytesPerSecond | number,
   maxDowntime: Milliseconds,
+): number =>
+  needed === 0 ? 0 : preCopyRemaining({ remaining: needed, since: 0, all: needed }, dirty, rate, maxDowntime)
+
+/** As {@link preCopyDuration}, from the middle of a pass to the end. @returns milliseconds, or `Infinity` */
+export function preCopyRemaining(
+  { remaining, since, all }: PassUnderWay,
+  dirty: DirtyModel | undefined,
+  rate: BytesPerSecond | number,
+  maxDowntime: Milliseconds,
 ): number {
-  if (needed === 0) return 0
   if (rate <= 0) return Number.POSITIVE_INFINITY
-  const first = needed / rate
+  const first = remaining / rate
   if (dirty === undefined || (dirty.hot === 0 && dirty.cold === 0)) return first * 1000
   const period = Math.max(dirty.period, 1) / 1000
   const allowed = maxDowntime / 1000
   const ratio = (dirty.hot / period + dirty.cold) / rate
   const next = (pass: number): number =>
-    (Math.min(dirty.hot, (dirty.hot / period) * pass) + Math.min(Math.max(0, needed - dirty.hot), dirty.cold * pass)) /
+    (Math.min(dirty.hot, (dirty.hot / period) * pass) + Math.min(Math.max(0, all - dirty.hot), dirty.cold * pass)) /
     rate
 
   let total = first
-  let pass = next(first)
-  let before = first
+  let before = first + since / 1000
+  let pass = next(before)
   for (let n = 0; n < longPassesAtMost; n += 1) {
     total += pass
     if (pass <= allowed) return total * 1000

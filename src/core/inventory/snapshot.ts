@@ -19,6 +19,8 @@ export interface Host {
   readonly memory: Bytes
   readonly nic: BytesPerSecond | undefined
   readonly cpu: string | undefined
+  /** Migrations that may leave it at the same time; what runs there cannot serve more. @default no bound */
+  readonly outgoingMost?: number | undefined
 }
 
 /** The way from one site (or host) to another, in one direction. `undefined` means not known. */

@@ -1,5 +1,5 @@
 /** A virtual machine as the inventory knows it, and what its owner allows. */
-import type { HostId, VmId } from '../ids.ts'
+import type { HostId, PlaceId, VmId } from '../ids.ts'
 import { type Bytes, bytes, type BytesPerSecond, bytesPerSecond, type Milliseconds, ms, sumBytes } from '../units.ts'
 
 /** How memory is written: a hot set rewritten every `period`, the rest at the cold rate. */
@@ -29,6 +29,10 @@ export interface VmPolicy {
   readonly allow: readonly ModeOfLastResort[]
   /** `stay`: this VM may not move; the report says so. */
   readonly action: 'move' | 'stay'
+  /** Only there may it go; `undefined`: anywhere. */
+  readonly targets: readonly PlaceId[] | undefined
+  /** A name that several VMs have: no two of them ever share a host at their targets. */
+  readonly antiAffinity: string | undefined
 }
 
 export interface Vm {
@@ -69,4 +73,10 @@ export function mayNotMove({ paused, policy }: Vm): string | undefined {
 
 /** QEMU's and libvirt's default downtime limit is 300 ms (qapi/migration.json, `downtime-limit`); so is ours. */
 export const defaultMaxDowntime = ms(300)
-export const defaultVmPolicy: VmPolicy = { maxDowntime: defaultMaxDowntime, allow: [], action: 'move' }
+export const defaultVmPolicy: VmPolicy = {
+  maxDowntime: defaultMaxDowntime,
+  allow: [],
+  action: 'move',
+  targets: undefined,
+  antiAffinity: undefined,
+}

@@ -29,11 +29,13 @@ test('a target that refused for itself is not asked next; a path that broke is t
   assert.equal(afterFailure['target-out-of-memory'].next, 'other-target')
   assert.equal(afterFailure['target-unreachable'].next, 'other-target')
   assert.equal(afterFailure['target-refused'].next, 'other-target')
+  assert.equal(afterFailure['target-unfit'].next, 'other-target')
+  assert.ok(afterFailure['target-unfit'].attempts < afterFailure['target-refused'].attempts)
   assert.equal(afterFailure['path-lost'].next, 'same-target')
 })
 
-test('what the operator called off, and what died, is not tried again', () => {
-  for (const code of ['cancelled', 'vm-died', 'no-target', 'may-not-move'] as const)
+test('what the operator called off, what died, and what no attempt can cure is not tried again', () => {
+  for (const code of ['cancelled', 'vm-died', 'cannot-move', 'not-there', 'no-target', 'may-not-move'] as const)
     assert.equal(afterFailure[code].next, 'give-up', code)
 })
 

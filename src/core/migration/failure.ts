@@ -12,10 +12,18 @@ export type MigrationFailure =
   | { readonly code: 'target-unreachable'; readonly detail: string }
   | { readonly code: 'target-refused'; readonly detail: string }
   | { readonly code: 'target-died'; readonly detail: string }
+  /** As it is set up, this target takes no VM in the way that was asked for (certificates, permissions): others may. */
+  | { readonly code: 'target-unfit'; readonly detail: string }
+  /** Called back, because the site it was going to is in danger itself. */
+  | { readonly code: 'target-endangered'; readonly detail: string }
   | { readonly code: 'no-free-port'; readonly detail: string }
   | { readonly code: 'path-lost'; readonly detail: string }
   | { readonly code: 'source-unreachable'; readonly detail: string }
   | { readonly code: 'source-refused'; readonly detail: string }
+  /** As the VM or its host is set up, no attempt can succeed: somebody has to change what the detail names. */
+  | { readonly code: 'cannot-move'; readonly detail: string }
+  /** Its source has no VM of that name any more: somebody ended, renamed or moved it. */
+  | { readonly code: 'not-there'; readonly detail: string }
   | { readonly code: 'hypervisor-error'; readonly detail: string }
   | { readonly code: 'cancelled'; readonly detail: string }
   /** The policy's patience with this attempt ended; another may do better. */
@@ -37,6 +45,8 @@ export interface Remedy {
 
 /** What a refusal by a host or hypervisor is worth: it may be a passing one, it will not be a hundred times. */
 const stubborn = 8
+/** What only a human can mend is asked of a few hosts, not of one for minutes. */
+const few = 3
 /** Links and hosts come back while a site still has power. With pauses of up to 30 s this is half an hour. */
 const patient = 60
 
@@ -45,7 +55,9 @@ export const afterFailure = {
   'target-out-of-memory': { next: 'other-target', attempts: stubborn },
   'target-unreachable': { next: 'other-target', attempts: patient },
   'target-refused': { next: 'other-target', attempts: stubborn },
+  'target-unfit': { next: 'other-target', attempts: few },
   'target-died': { next: 'same-target', attempts: stubborn },
+  'target-endangered': { next: 'other-target', attempts: Number.POSITIVE_INFINITY },
   'no-free-port': { next: 'same-target', attempts: stubborn },
   'path-lost': { next: 'same-target', attempts: patient },
   'source-unreachable': { next: 'same-target', attempts: patient },
@@ -53,6 +65,8 @@ export const afterFailure = {
   'hypervisor-error': { next: 'same-target', attempts: stubborn },
   'timed-out': { next: 'same-target', attempts: stubborn },
   postponed: { next: 'same-target', attempts: Number.POSITIVE_INFINITY },
+  'cannot-move': { next: 'give-up', attempts: 1 },
+  'not-there': { next: 'give-up', attempts: 1 },
   cancelled: { next: 'give-up', attempts: 1 },
   'vm-died': { next: 'give-up', attempts: 1 },
   'no-target': { next: 'give-up', attempts: 1 },
@@ -65,6 +79,10 @@ export function showFailure(failure: MigrationFailure): string {
     case 'target-unreachable':
     case 'target-refused':
     case 'target-died':
+    case 'target-unfit':
+    case 'cannot-move':
+    case 'not-there':
+    case 'target-endangered':
     case 'no-free-port':
     case 'path-lost':
     case 'source-unreachable':

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { aProgress, arbStory, runs } from '../../../test/arbitraries.ts'
 import { hostId, vmId } from '../ids.ts'
+import { unlearned } from '../forecast/dirty-model.ts'
 import { instant } from '../instant.ts'
 import { ms } from '../units.ts'
 import { edges, isInFlight, isMoving, isReversible, type Migration, move, type Phase } from './migration.ts'
@@ -22,6 +23,8 @@ const moving = {
   progress: aProgress(),
   tuning: { rate: undefined, downtimeLimit: ms(300) },
   mode: 'pre-copy',
+  learner: unlearned(undefined, instant(0)),
+  said: [],
 } as const
 const one: { readonly [P in Phase]: Extract<Migration, { phase: P }> } = {
   queued: {

@@ -10,6 +10,8 @@
  * The point of no return is `switchover`: from there the guest may already be whole at the target, so nothing may be cancelled;
  * only what both sides answer decides. `edges` is the table of legal moves; `step` goes through {@link move}, which checks it.
  */
+import type { DirtyLearner } from '../forecast/dirty-model.ts'
+import type { SaidOfVm } from '../forecast/said.ts'
 import type { HostId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import type { BytesPerSecond, Milliseconds } from '../units.ts'
@@ -67,6 +69,10 @@ interface Moving extends Attempt {
   readonly progress: Progress | undefined
   readonly tuning: Tuning
   readonly mode: Mode
+  /** How its guest writes, as this attempt has shown. */
+  readonly learner: DirtyLearner
+  /** What was forecast of its end. */
+  readonly said: readonly SaidOfVm[]
 }
 export interface PreCopy extends Moving {
   readonly phase: 'pre-copy'

@@ -37,7 +37,7 @@ export function reasonOf(m: Migration): string | undefined {
         ? undefined
         : `safe, but its stopped copy at ${m.source} has not been ended${m.retire.why === undefined ? '' : `: ${m.retire.why}`}`
     case 'given-up':
-      return showFailure(m.failure)
+      return `${showFailure(m.failure)}${m.attempts > 1 ? ` (after ${m.attempts} attempts)` : ''}`
     case 'uncertain':
       return m.why
     case 'queued':

@@ -1,10 +1,14 @@
 import type { Fraction } from '../units.ts'
 
+/** `xbzrle`: pages sent before are sent as their difference. The others squeeze whole pages, on {@link StartOptions.channels}. */
+export const compressions = ['none', 'xbzrle', 'zlib', 'zstd'] as const
+export type Compression = (typeof compressions)[number]
+
 /** What must be chosen before memory flows, because no hypervisor can change it afterwards. */
 export interface StartOptions {
   /** Parallel connections; 1 is the plain stream. */
   readonly channels: number
-  readonly compression: 'none' | 'zlib' | 'zstd'
+  readonly compression: Compression
   readonly autoConverge: boolean
   /** How auto-converge slows a guest: at first by so much, then by so much more each time. @default the hypervisor's own (QEMU: 20 %, 10 %) */
   readonly throttle?: { readonly initial: Fraction; readonly step: Fraction } | undefined

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { aDisk, aHost, arbRequest, aSite, aSnapshot, aVm, aPath, runs } from '../../../test/arbitraries.ts'
 import { hostId, siteId, vmId } from '../ids.ts'
+import type { Snapshot } from '../inventory/snapshot.ts'
 import { defaultVmPolicy } from '../inventory/vm.ts'
 import { mebibytes, ms } from '../units.ts'
 import { type BrokenRule, checkPlan, type PlanQuestion, showBrokenRule } from './check-plan.ts'
@@ -60,6 +61,9 @@ test('a plan of nothing is good where nothing is in danger', () => {
   assert.deepEqual(checkPlan({ ...question, endangered: [siteId('c')] }, planOf([], [])), [])
 })
 
+const only = (vms: Snapshot['vms']): PlanQuestion => ({ ...question, snapshot: { ...question.snapshot, vms } })
+const apart = { policy: { ...defaultVmPolicy, antiAffinity: 'db' } }
+
 /** One plan for each rule, wrong in that one thing. A rule without an example does not type-check. */
 const wrong: {
   readonly [R in BrokenRule['rule']]: {
@@ -71,8 +75,21 @@ const wrong: {
 } = {
   'unknown-vm': {
     plan: planOf([web, db, move('ghost', 'b-1')]),
-    broken: [{ rule: 'unknown-vm', vm: vmId('ghost') }],
-    says: /^ghost: no such VM/,
+    question: {
+      ...question,
+      snapshot: { ...question.snapshot, unreachable: [{ host: hostId('a-1'), why: 'no answer' }] },
+    },
+    broken: [{ rule: 'unknown-vm', vm: vmId('ghost'), silent: [hostId('a-1')] }],
+    says: /^ghost: no such VM runs anywhere, unless on a-1, which does not answer/,
+  },
+  'target-silent': {
+    plan: planOf([web, db]),
+    question: {
+      ...question,
+      snapshot: { ...question.snapshot, unreachable: [{ host: hostId('b-1'), why: 'refused' }] },
+    },
+    broken: [{ rule: 'target-silent', vm: vmId('web'), target: hostId('b-1'), why: 'refused' }],
+    says: /^web: b-1 does not answer: refused/,
   },
   'unknown-host': {
     plan: planOf([{ ...web, source: hostId('a-9') }, db]),
@@ -119,6 +136,20 @@ const wrong: {
       { rule: 'target-endangered', vm: vmId('db'), target: hostId('b-2') },
     ],
     says: /^web: b-1 is itself in an endangered site/,
+  },
+  'target-not-allowed': {
+    plan: planOf([move('bound', 'b-1')], []),
+    question: only([aVm('bound', 'a-1', { policy: { ...defaultVmPolicy, targets: [siteId('c'), hostId('b-2')] } })]),
+    broken: [
+      { rule: 'target-not-allowed', vm: vmId('bound'), target: hostId('b-1'), allowed: [siteId('c'), hostId('b-2')] },
+    ],
+    says: /^bound: its policy allows only c, b-2, not b-1/,
+  },
+  beside: {
+    plan: planOf([move('db-1', 'b-1'), move('db-2', 'b-1', { start: ms(5_000), end: ms(6_000) })], []),
+    question: only([aVm('db-1', 'a-1', apart), aVm('db-2', 'a-1', apart), aVm('db-3', 'b-2', apart)]),
+    broken: [{ rule: 'beside', vm: vmId('db-2'), target: hostId('b-1'), beside: vmId('db-1'), name: 'db' }],
+    says: /^db-2: comes to b-1 beside db-1, with the same anti-affinity "db"/,
   },
   'no-path': {
     plan: planOf([move('web', 'c-1'), db]),
@@ -270,4 +301,23 @@ test('a planner’s plan with one move taken out, doubled or sent home is never 
     }),
     runs(200),
   )
+})
+
+test('beside one that lives at the target is beside too; who lived together before is no fault of the plan', () => {
+  const together = only([aVm('db-1', 'a-1', apart), aVm('db-2', 'b-1', apart), aVm('db-3', 'b-1', apart)])
+  assert.deepEqual(checkPlan(together, planOf([move('db-1', 'b-2')], [])), [])
+  assert.deepEqual(checkPlan(together, planOf([move('db-1', 'b-1')], [])), [
+    { rule: 'beside', vm: 'db-1', target: 'b-1', beside: 'db-2', name: 'db' },
+  ])
+})
+
+test('a plan without times is judged as if all were at once, in whatever order it is written', () => {
+  const two = only([aVm('db-1', 'a-1', apart), aVm('db-2', 'a-1', apart)])
+  const never = { start: undefined, end: undefined }
+  const moves = [move('db-2', 'b-1', never), move('db-1', 'b-1', never)]
+  for (const some of [moves, moves.toReversed()])
+    assert.deepEqual(
+      checkPlan(two, planOf(some, [])).map(({ rule }) => rule),
+      ['beside'],
+    )
 })

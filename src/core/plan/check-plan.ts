@@ -2,14 +2,15 @@
  * The judge of plans: short, slow, obvious. It shares nothing with the planner but the inventory: it replays the plan in time,
  * ends before starts at one instant, and holds every rule at every moment. It judges the planner's plans, a test's, a human's.
  */
-import type { HostId, SiteId, VmId } from '../ids.ts'
+import type { HostId, PlaceId, SiteId, VmId } from '../ids.ts'
 import { findVm, pathBetween, type Snapshot } from '../inventory/snapshot.ts'
 import { mayNotMove } from '../inventory/vm.ts'
 import { type Bytes, bytes, showBytes } from '../units.ts'
 import type { Plan } from './plan.ts'
 
 export type BrokenRule =
-  | { readonly rule: 'unknown-vm'; readonly vm: VmId }
+  /** `silent`: hosts of the endangered sites that do not answer; it may run there. */
+  | { readonly rule: 'unknown-vm'; readonly vm: VmId; readonly silent: readonly HostId[] }
   | { readonly rule: 'unknown-host'; readonly vm: VmId; readonly host: HostId }
   | { readonly rule: 'not-at-source'; readonly vm: VmId; readonly source: HostId; readonly home: HostId }
   | { readonly rule: 'twice'; readonly vm: VmId }
@@ -17,6 +18,20 @@ export type BrokenRule =
   | { readonly rule: 'not-endangered'; readonly vm: VmId; readonly host: HostId }
   | { readonly rule: 'target-not-chosen'; readonly vm: VmId; readonly target: HostId }
   | { readonly rule: 'target-endangered'; readonly vm: VmId; readonly target: HostId }
+  | {
+      readonly rule: 'target-not-allowed'
+      readonly vm: VmId
+      readonly target: HostId
+      readonly allowed: readonly PlaceId[]
+    }
+  | {
+      readonly rule: 'beside'
+      readonly vm: VmId
+      readonly target: HostId
+      readonly beside: VmId
+      readonly name: string
+    }
+  | { readonly rule: 'target-silent'; readonly vm: VmId; readonly target: HostId; readonly why: string }
   | { readonly rule: 'no-path'; readonly vm: VmId; readonly source: HostId; readonly target: HostId }
   | { readonly rule: 'may-not-move'; readonly vm: VmId; readonly why: string }
   | { readonly rule: 'ends-before-start'; readonly vm: VmId }
@@ -36,7 +51,12 @@ export interface PlanQuestion {
 
 /** @returns every broken rule; an empty list means the plan may run */
 export function checkPlan(question: PlanQuestion, plan: Plan): readonly BrokenRule[] {
-  return [...checkMoves(question, plan), ...checkCover(question, plan), ...checkMemory(question, plan)]
+  return [
+    ...checkMoves(question, plan),
+    ...checkCover(question, plan),
+    ...checkMemory(question, plan),
+    ...checkCompany(question, plan),
+  ]
 }
 
 function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan): BrokenRule[] {
@@ -46,7 +66,7 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
     const vm = findVm(snapshot, id)
     const from = hosts.get(source)
     const to = hosts.get(target)
-    if (vm === undefined) broken.push({ rule: 'unknown-vm', vm: id })
+    if (vm === undefined) broken.push({ rule: 'unknown-vm', vm: id, silent: silentHosts({ snapshot, endangered }) })
     if (from === undefined) broken.push({ rule: 'unknown-host', vm: id, host: source })
     if (to === undefined) broken.push({ rule: 'unknown-host', vm: id, host: target })
     if (vm === undefined || from === undefined || to === undefined) continue
@@ -54,6 +74,11 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
     if (!endangered.includes(from.site)) broken.push({ rule: 'not-endangered', vm: id, host: source })
     if (endangered.includes(to.site)) broken.push({ rule: 'target-endangered', vm: id, target })
     if (!targets.includes(to.site)) broken.push({ rule: 'target-not-chosen', vm: id, target })
+    const allowed = vm.policy.targets
+    if (allowed?.every(place => place !== to.id && place !== to.site) === true)
+      broken.push({ rule: 'target-not-allowed', vm: id, target, allowed })
+    const silent = snapshot.unreachable.find(({ host }) => host === target)
+    if (silent !== undefined) broken.push({ rule: 'target-silent', vm: id, target, why: silent.why })
     const why = mayNotMove(vm)
     if (why !== undefined) broken.push({ rule: 'may-not-move', vm: id, why })
     if (snapshot.paths.length > 0 && pathBetween(snapshot, source, target) === undefined) {
@@ -64,13 +89,24 @@ function checkMoves({ snapshot, endangered, targets }: PlanQuestion, plan: Plan)
   return broken
 }
 
-/** Every VM of the endangered sites is moved once, or its staying has a reason. */
+const silentHosts = ({ snapshot, endangered }: Pick<PlanQuestion, 'snapshot' | 'endangered'>): readonly HostId[] =>
+  snapshot.unreachable.flatMap(({ host }) => {
+    const site = snapshot.hosts.find(({ id }) => id === host)?.site
+    return site !== undefined && endangered.includes(site) ? [host] : []
+  })
+
+/** Every VM of the endangered sites is moved once, or its staying has a reason; of others nothing is said. */
 function checkCover({ snapshot, endangered }: PlanQuestion, plan: Plan): BrokenRule[] {
   const broken: BrokenRule[] = []
   const mentioned = new Map<VmId, number>()
   for (const { vm } of [...plan.moves, ...plan.unplaced]) mentioned.set(vm, (mentioned.get(vm) ?? 0) + 1)
   for (const [vm, times] of mentioned) if (times > 1) broken.push({ rule: 'twice', vm })
   const leaving = new Set(snapshot.hosts.filter(host => endangered.includes(host.site)).map(({ id }) => id))
+  for (const { vm: id } of plan.unplaced) {
+    const vm = findVm(snapshot, id)
+    if (vm === undefined) broken.push({ rule: 'unknown-vm', vm: id, silent: silentHosts({ snapshot, endangered }) })
+    else if (!leaving.has(vm.host)) broken.push({ rule: 'not-endangered', vm: id, host: vm.host })
+  }
   for (const vm of snapshot.vms) {
     if (leaving.has(vm.host) && !mentioned.has(vm.id)) broken.push({ rule: 'forgotten', vm: vm.id })
   }
@@ -95,7 +131,9 @@ function checkMemory({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
       take(change.host, 0 - size)
       continue
     }
-    const left = free.get(change.host) ?? 0
+    const left = free.get(change.host)
+    // That there is no such host is another rule.
+    if (left === undefined) continue
     if (size > left) {
       broken.push({
         rule: 'over-memory',
@@ -110,10 +148,37 @@ function checkMemory({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
   return broken
 }
 
+/** From a move's start its VM counts at the target, to its end also at the source. Without times, all moves are at once. */
+function checkCompany({ snapshot }: PlanQuestion, plan: Plan): BrokenRule[] {
+  const broken: BrokenRule[] = []
+  type Stay = { readonly vm: VmId; readonly host: HostId; readonly from: number; readonly to: number }
+  const byName = new Map<string, Stay[]>()
+  const [always, never] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]
+  const ends = new Map(plan.moves.map(({ vm, end }) => [vm, end]))
+  const stays: Stay[] = [
+    ...snapshot.vms.map(({ id, host }) => ({ vm: id, host, from: always, to: ends.get(id) ?? never })),
+    ...plan.moves.map(({ vm, target, start }) => ({ vm, host: target, from: start ?? 0, to: never })),
+  ]
+  for (const stay of stays) {
+    const name = findVm(snapshot, stay.vm)?.policy.antiAffinity
+    if (name === undefined) continue
+    const others = byName.get(name) ?? []
+    // Who lived together before the evacuation is no fault of the plan's.
+    const beside =
+      stay.from === always
+        ? undefined
+        : others.find(other => other.host === stay.host && other.vm !== stay.vm && stay.from < other.to)
+    if (beside !== undefined) broken.push({ rule: 'beside', vm: stay.vm, target: stay.host, beside: beside.vm, name })
+    others.push(stay)
+    byName.set(name, others)
+  }
+  return broken
+}
+
 export function showBrokenRule(broken: BrokenRule): string {
   switch (broken.rule) {
     case 'unknown-vm':
-      return `${broken.vm}: no such VM in the inventory`
+      return `${broken.vm}: no such VM runs anywhere${broken.silent.length === 0 ? '' : `, unless on ${broken.silent.join(', ')}, which ${broken.silent.length === 1 ? 'does' : 'do'} not answer`}`
     case 'unknown-host':
       return `${broken.vm}: no such host: ${broken.host}`
     case 'not-at-source':
@@ -128,6 +193,12 @@ export function showBrokenRule(broken: BrokenRule): string {
       return `${broken.vm}: ${broken.target} is not in a target site`
     case 'target-endangered':
       return `${broken.vm}: ${broken.target} is itself in an endangered site`
+    case 'target-not-allowed':
+      return `${broken.vm}: its policy allows only ${broken.allowed.join(', ')}, not ${broken.target}`
+    case 'beside':
+      return `${broken.vm}: comes to ${broken.target} beside ${broken.beside}, with the same anti-affinity "${broken.name}"`
+    case 'target-silent':
+      return `${broken.vm}: ${broken.target} does not answer: ${broken.why}`
     case 'no-path':
       return `${broken.vm}: no path from ${broken.source} to ${broken.target}`
     case 'may-not-move':

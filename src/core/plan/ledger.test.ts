@@ -3,8 +3,9 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { aHost, arbSnapshot, aSnapshot, aVm, runs } from '../../../test/arbitraries.ts'
 import { hostId } from '../ids.ts'
+import { defaultVmPolicy } from '../inventory/vm.ts'
 import { mebibytes } from '../units.ts'
-import { freeMemory, openLedger, reserve } from './ledger.ts'
+import { freeMemory, keptAwayBy, openLedger, release, reserve } from './ledger.ts'
 
 const b1 = hostId('b-1')
 const snapshot = aSnapshot({
@@ -38,7 +39,7 @@ test('a host that is over-committed already has no room, and its debt is remembe
 
 test('a reservation makes a new ledger and leaves the old one as it was', () => {
   const before = openLedger(snapshot)
-  const after = reserve(before, b1, mebibytes(560))
+  const after = reserve(before, b1, aVm('x', 'a-1', { memory: mebibytes(560) }))
   assert.equal(freeMemory(before, b1), mebibytes(2560))
   assert.equal(freeMemory(after, b1), mebibytes(2000))
 })
@@ -52,7 +53,7 @@ test('memory is neither made nor lost: free, used and reserved add up to what ho
       for (const [pick, mib] of taken) {
         const host = any.hosts[pick % any.hosts.length]
         assert.ok(host !== undefined)
-        ledger = reserve(ledger, host.id, mebibytes(mib))
+        ledger = reserve(ledger, host.id, aVm('x', 'a-1', { memory: mebibytes(mib) }))
         reserved += mebibytes(mib)
       }
       const free = [...ledger.free.values()].reduce((a, b) => a + b, 0)
@@ -64,4 +65,18 @@ test('memory is neither made nor lost: free, used and reserved add up to what ho
     }),
     runs(300),
   )
+})
+
+test('what is taken back leaves a ledger as it was, company and all', () => {
+  const [one, two] = ['one', 'two'].map(id =>
+    aVm(id, 'a-1', { policy: { ...defaultVmPolicy, antiAffinity: 'db' }, memory: mebibytes(64) }),
+  )
+  assert.ok(one !== undefined && two !== undefined)
+  const with1 = reserve(openLedger(snapshot), b1, one)
+  assert.equal(keptAwayBy(with1, b1, two), 'one')
+  assert.equal(keptAwayBy(with1, b1, one), undefined)
+  const without = release(with1, b1, one)
+  assert.equal(keptAwayBy(without, b1, two), undefined)
+  assert.deepEqual(without.free, openLedger(snapshot).free)
+  assert.equal(keptAwayBy(with1, b1, two), 'one', 'the older ledger is as it was')
 })

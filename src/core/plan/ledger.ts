@@ -1,12 +1,21 @@
-/** Free memory of hosts: what they have, less what lives there, less what is promised. Immutable; every promise makes a new ledger. */
-import type { HostId } from '../ids.ts'
+/**
+ * What hosts have left, and who keeps whom away: memory and company, less what lives there, less what is promised. Immutable; every
+ * promise makes a new ledger.
+ */
+import type { HostId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
+import type { Vm } from '../inventory/vm.ts'
 import { type Bytes, bytes } from '../units.ts'
 
 export interface Ledger {
   /** May be below 0 where a host is over-committed already. @unit bytes */
   readonly free: ReadonlyMap<HostId, number>
+  /** By the name of their anti-affinity: who of that name is on a host, or on the way to it. */
+  readonly apart: ReadonlyMap<string, Company>
 }
+type Company = ReadonlyMap<HostId, readonly VmId[]>
+
+export type Tenant = Pick<Vm, 'id' | 'memory' | 'policy'>
 
 /** @param promised memory of VMs that landed on a host, or are on their way to it, beside those the snapshot saw there */
 export function openLedger(snapshot: Snapshot, promised: Iterable<readonly [HostId, Bytes]> = []): Ledger {
@@ -15,18 +24,47 @@ export function openLedger(snapshot: Snapshot, promised: Iterable<readonly [Host
     const before = free.get(host)
     if (before !== undefined) free.set(host, before - size)
   }
-  for (const vm of snapshot.vms) take(vm.host, vm.memory)
+  const apart = new Map<string, Map<HostId, readonly VmId[]>>()
+  for (const { id, host, memory, policy } of snapshot.vms) {
+    take(host, memory)
+    if (policy.antiAffinity === undefined) continue
+    const company = apart.get(policy.antiAffinity) ?? new Map<HostId, readonly VmId[]>()
+    apart.set(policy.antiAffinity, company.set(host, [...(company.get(host) ?? []), id]))
+  }
   for (const [host, size] of promised) take(host, size)
-  return { free }
+  return { free, apart }
 }
 
 /** 0 when the host is over-committed or not known. */
 export const freeMemory = (ledger: Ledger, host: HostId): Bytes => bytes(Math.max(0, ledger.free.get(host) ?? 0))
 
-export const release = (ledger: Ledger, host: HostId, size: Bytes): Ledger => ({
-  free: new Map(ledger.free).set(host, (ledger.free.get(host) ?? 0) + size),
+/** Another VM there, or on its way there, with the same anti-affinity. */
+export function keptAwayBy({ apart }: Ledger, host: HostId, { id, policy }: Tenant): VmId | undefined {
+  const { antiAffinity } = policy
+  if (antiAffinity === undefined) return undefined
+  return apart
+    .get(antiAffinity)
+    ?.get(host)
+    ?.find(other => other !== id)
+}
+
+export const release = (ledger: Ledger, host: HostId, vm: Tenant): Ledger => ({
+  free: new Map(ledger.free).set(host, (ledger.free.get(host) ?? 0) + vm.memory),
+  apart: withCompany(ledger, host, vm, there => there.filter(other => other !== vm.id)),
 })
 
-export const reserve = (ledger: Ledger, host: HostId, size: Bytes): Ledger => ({
-  free: new Map(ledger.free).set(host, (ledger.free.get(host) ?? 0) - size),
+export const reserve = (ledger: Ledger, host: HostId, vm: Tenant): Ledger => ({
+  free: new Map(ledger.free).set(host, (ledger.free.get(host) ?? 0) - vm.memory),
+  apart: withCompany(ledger, host, vm, there => [...there, vm.id]),
 })
+
+function withCompany(
+  { apart }: Ledger,
+  host: HostId,
+  { policy: { antiAffinity } }: Tenant,
+  change: (there: readonly VmId[]) => readonly VmId[],
+): Ledger['apart'] {
+  if (antiAffinity === undefined) return apart
+  const company = new Map(apart.get(antiAffinity))
+  return new Map(apart).set(antiAffinity, company.set(host, change(company.get(host) ?? [])))
+}

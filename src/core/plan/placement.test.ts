@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { aDisk, aHost, aPath, arbRequest, aSite, aSnapshot, aVm, runs } from '../../../test/arbitraries.ts'
-import { hostId, siteId } from '../ids.ts'
+import { hostId, siteId, vmId } from '../ids.ts'
+import { defaultVmPolicy } from '../inventory/vm.ts'
 import { mebibytes } from '../units.ts'
-import { freeMemory, openLedger, reserve } from './ledger.ts'
+import { freeMemory, openLedger, release, reserve } from './ledger.ts'
 import { place, type PlacementView, refuse } from './placement.ts'
 import { type Refusal, showRefusal } from './refusal.ts'
 
@@ -34,6 +35,8 @@ test('a host that answers, is chosen, is connected and has room is not refused',
   assert.equal(refuse(vm, target, viewOf()), undefined)
 })
 
+const apart = (name: string) => ({ policy: { ...defaultVmPolicy, antiAffinity: name } })
+
 interface Case {
   readonly view?: Partial<PlacementView>
   readonly vm?: typeof vm
@@ -46,12 +49,23 @@ const cases: Readonly<Record<Exclude<Refusal['why'], 'local-disk'>, Case>> = {
   endangered: {
     view: { endangered: [siteId('a'), siteId('b')] },
     refusal: { why: 'endangered', site: siteId('b') },
-    says: 'is in b, which is being left',
+    says: 'is in b, which is endangered itself',
   },
   'not-chosen': {
     view: { targets: [siteId('c')] },
     refusal: { why: 'not-chosen', site: siteId('b') },
     says: 'is in b, which is not among the targets',
+  },
+  'not-allowed': {
+    vm: { ...vm, policy: { ...vm.policy, targets: [siteId('c'), hostId('b-2')] } },
+    refusal: { why: 'not-allowed', allowed: [siteId('c'), hostId('b-2')] },
+    says: 'its policy allows only c, b-2',
+  },
+  'anti-affinity': {
+    view: { ledger: reserve(openLedger(snapshot), hostId('b-1'), aVm('db-1', 'a-1', apart('db'))) },
+    vm: { ...vm, ...apart('db') },
+    refusal: { why: 'anti-affinity', name: 'db', beside: vmId('db-1') },
+    says: 'beside VM db-1, which has the same anti-affinity "db"',
   },
   unreachable: {
     view: { down: new Map([[hostId('b-1'), 'no route to host']]) },
@@ -118,9 +132,9 @@ test('a path to one host of a site does not connect the others', () => {
 })
 
 test('memory that fits to the last byte is enough', () => {
-  const ledger = reserve(openLedger(snapshot), hostId('b-1'), mebibytes(2048))
+  const ledger = reserve(openLedger(snapshot), hostId('b-1'), aVm('other', 'a-1', { memory: mebibytes(2048) }))
   assert.equal(refuse(vm, target, viewOf({ ledger })), undefined)
-  const tight = reserve(ledger, hostId('b-1'), mebibytes(1))
+  const tight = reserve(ledger, hostId('b-1'), aVm('other', 'a-1', { memory: mebibytes(1) }))
   assert.deepEqual(refuse(vm, target, viewOf({ ledger: tight })), {
     why: 'memory',
     need: mebibytes(2048),
@@ -134,7 +148,7 @@ test('a disk on shared storage keeps nobody from moving', () => {
 
 test('the host with the most memory left is chosen, and the first of equals', () => {
   assert.deepEqual(place(vm, viewOf(), undefined), { placed: true, host: 'b-2' })
-  const even = reserve(openLedger(snapshot), hostId('b-2'), mebibytes(2048))
+  const even = reserve(openLedger(snapshot), hostId('b-2'), aVm('other', 'a-1', { memory: mebibytes(2048) }))
   assert.deepEqual(place(vm, viewOf({ ledger: even }), undefined), { placed: true, host: 'b-1' })
 })
 
@@ -172,4 +186,31 @@ test('a place is found exactly when some host is not refused, and it is one of t
     }),
     runs(500),
   )
+})
+
+test('a VM goes where its policy names the host, or the host’s site', () => {
+  for (const place of [siteId('b'), hostId('b-1')])
+    assert.equal(refuse({ ...vm, policy: { ...vm.policy, targets: [place] } }, target, viewOf()), undefined)
+})
+
+test('anti-affinity is of one name and one host, and not with oneself', () => {
+  const there = reserve(openLedger(snapshot), hostId('b-1'), aVm('db-1', 'a-1', apart('db')))
+  const refusal = (other: typeof vm, host: string, ledger = there) =>
+    refuse(other, aHost(host, 'b'), viewOf({ ledger }))?.why
+  assert.equal(refusal({ ...vm, ...apart('db') }, 'b-1'), 'anti-affinity')
+  assert.equal(refusal({ ...vm, ...apart('web') }, 'b-1'), undefined)
+  assert.equal(refusal(vm, 'b-1'), undefined)
+  assert.equal(refusal({ ...vm, ...apart('db') }, 'b-2'), undefined)
+  assert.equal(refusal(aVm('db-1', 'a-1', apart('db')), 'b-1'), undefined)
+  const gone = release(there, hostId('b-1'), aVm('db-1', 'a-1', apart('db')))
+  assert.equal(refusal({ ...vm, ...apart('db') }, 'b-1', gone), undefined)
+})
+
+test('anti-affinity counts VMs that live at the target already', () => {
+  const lived = { ...snapshot, vms: [aVm('old', 'b-1', apart('db'))] }
+  assert.deepEqual(refuse({ ...vm, ...apart('db') }, target, viewOf({ snapshot: lived, ledger: openLedger(lived) })), {
+    why: 'anti-affinity',
+    name: 'db',
+    beside: 'old',
+  })
 })

@@ -2,7 +2,7 @@
 import type { HostId, SiteId } from '../ids.ts'
 import { findHost, type Host, pathBetween, type Snapshot, siteOf } from '../inventory/snapshot.ts'
 import type { Vm } from '../inventory/vm.ts'
-import { freeMemory, type Ledger } from './ledger.ts'
+import { freeMemory, keptAwayBy, type Ledger } from './ledger.ts'
 import type { Refusal } from './refusal.ts'
 
 export interface PlacementView {
@@ -24,6 +24,11 @@ const endangered: Filter = (_vm, host, view) =>
 const chosen: Filter = (_vm, host, view) =>
   view.targets.includes(host.site) ? undefined : { why: 'not-chosen', site: host.site }
 
+const allowed: Filter = ({ policy: { targets } }, host) =>
+  targets === undefined || targets.some(place => place === host.id || place === host.site)
+    ? undefined
+    : { why: 'not-allowed', allowed: targets }
+
 const reachable: Filter = (_vm, host, view) => {
   const detail = view.down.get(host.id)
   return detail === undefined ? undefined : { why: 'unreachable', detail }
@@ -42,13 +47,29 @@ const connected: Filter = (vm, host, { snapshot }) => {
   return { why: 'no-path', from, to: host.site }
 }
 
+/** Counts who lives there, who has landed and who is on the way. */
+const apart: Filter = (vm, host, { ledger }) => {
+  const beside = keptAwayBy(ledger, host.id, vm)
+  if (beside === undefined || vm.policy.antiAffinity === undefined) return undefined
+  return { why: 'anti-affinity', name: vm.policy.antiAffinity, beside }
+}
+
 const memory: Filter = (vm, host, { ledger }) => {
   const free = freeMemory(ledger, host.id)
   return vm.memory <= free ? undefined : { why: 'memory', need: vm.memory, free }
 }
 
 /** In the order in which a reader wants the reasons: what no other host cures comes first. */
-export const filters: readonly Filter[] = [endangered, chosen, reachable, refusedBefore, connected, memory]
+export const filters: readonly Filter[] = [
+  endangered,
+  chosen,
+  allowed,
+  reachable,
+  refusedBefore,
+  connected,
+  apart,
+  memory,
+]
 
 export type Placement =
   | { readonly placed: true; readonly host: HostId }

@@ -1,10 +1,19 @@
 /** The plan: in the policy's order, each VM to the host that the policy's way of spreading finds, times from what paths are known to carry. */
 import { preCopyDuration } from '../forecast/pre-copy-duration.ts'
-import type { HostId, SiteId } from '../ids.ts'
-import { hostsOfSite, type Path, pathBetween, type Snapshot, vmsOfSite, wayBetween } from '../inventory/snapshot.ts'
+import type { HostId, SiteId, VmId } from '../ids.ts'
+import {
+  hostsOfSite,
+  type Path,
+  pathBetween,
+  type Snapshot,
+  siteOf,
+  vmsOfSite,
+  wayBetween,
+} from '../inventory/snapshot.ts'
 import { bytesToMove, mayNotMove, type Vm, writesOf } from '../inventory/vm.ts'
 import { bytes, type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
-import { freeMemory, openLedger, reserve } from './ledger.ts'
+import { GroupSites, type GroupWish, smallestFirst, unitSize, unitsOf } from './groups.ts'
+import { freeMemory, keptAwayBy, openLedger, reserve } from './ledger.ts'
 import { inOrder, type Order } from './order.ts'
 import { acceptable, place, type PlacementView } from './placement.ts'
 import type { Plan, PlannedMove, Unplaced } from './plan.ts'
@@ -17,6 +26,8 @@ export interface PlanRequest {
   /** Migrations at one time; `Infinity` for all. */
   readonly slots: number
   readonly bandwidth: BytesPerSecond | undefined
+  /** Hosts that will not do for a VM, as a preflight found. @default none */
+  readonly barred?: ReadonlyMap<VmId, readonly HostId[]>
   /** @default as the inventory has them */
   readonly order?: Order
 }
@@ -26,7 +37,7 @@ export function planEvacuation(request: PlanRequest): Plan {
   const ways = new Ways(request)
   const all = endangered.flatMap(site => vmsOfSite(snapshot, site))
   const inTurn = inOrder(all, order, vm => ways.best(vm.host))
-  const first = assign(request, inTurn)
+  const first = choosyFirstIfBetter(request, inTurn, assignTogether(request, inTurn))
   const { unplaced } = first
   const placed = order === 'inventory' ? first.placed : balanced(request, first)
   return { policy: request.policy, moves: schedule(request, placed), unplaced }
@@ -41,26 +52,37 @@ interface Assignment {
   readonly unplaced: readonly Unplaced[]
 }
 
-/** Each in turn to a host that will do. Who is first has the choice. */
-function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
+/** Groups to one site each, unless somebody would be left for it. */
+function assignTogether(request: PlanRequest, vms: readonly Vm[]): Assignment {
+  const together = assign(request, vms)
+  if (together.unplaced.length === 0 || vms.every(({ group }) => group === undefined)) return together
+  const apart = assign(request, vms, [])
+  return apart.unplaced.length < together.unplaced.length ? apart : together
+}
+
+/** Each in turn to a host that will do. Who is first has the choice. @param grouped those whose groups are to hold together */
+function assign(request: PlanRequest, vms: readonly Vm[], grouped: readonly Vm[] = vms): Assignment {
   const { snapshot, endangered, targets, order = 'inventory' } = request
   const ways = new Ways(request)
   let ledger = openLedger(snapshot)
   const placed: Placed[] = []
   const unplaced: Unplaced[] = []
   const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
+  const groups = new GroupSites(snapshot, grouped)
   for (const vm of vms) {
     const detail = mayNotMove(vm)
     if (detail !== undefined) {
       unplaced.push({ vm: vm.id, failure: { code: 'may-not-move', detail } })
       continue
     }
-    const view = { snapshot, ledger, endangered, targets, down, excluded: [] }
-    const wished = order === 'inventory' ? undefined : ways.soonest(vm, view)
+    const excluded = request.barred?.get(vm.id) ?? []
+    const view = { snapshot, ledger, endangered, targets, down, excluded }
+    const wished = order === 'inventory' ? undefined : ways.soonest(vm, view, groups.wish(vm, targets, ledger))
     const placement = place(vm, view, wished)
     if (placement.placed) {
-      ledger = reserve(ledger, placement.host, vm.memory)
+      ledger = reserve(ledger, placement.host, vm)
       ways.load(vm, placement.host)
+      groups.went(vm, siteOf(snapshot, placement.host))
       placed.push({ vm, target: placement.host })
     } else {
       unplaced.push({ vm: vm.id, failure: { code: 'no-target', refusals: placement.refusals } })
@@ -69,12 +91,34 @@ function assign(request: PlanRequest, vms: readonly Vm[]): Assignment {
   return { placed, unplaced }
 }
 
+const isChoosy = ({ policy }: Vm): boolean => policy.targets !== undefined || policy.antiAffinity !== undefined
+
+/**
+ * Those that may go to few hosts find them taken by those that may go to any. Where somebody was left without a place, the choosy ones
+ * choose first; that counts if it brings out more value, or as much with more VMs. The order of leaving stays.
+ */
+function choosyFirstIfBetter(request: PlanRequest, inTurn: readonly Vm[], plain: Assignment): Assignment {
+  const stranded = plain.unplaced.some(({ failure }) => failure.code === 'no-target')
+  if (!stranded || !inTurn.some(isChoosy)) return plain
+  const choosy = assign(request, [...inTurn.filter(isChoosy), ...inTurn.filter(vm => !isChoosy(vm))])
+  const value = ({ placed }: Assignment): number => placed.reduce((sum, { vm }) => sum + vm.value, 0)
+  const gain = value(choosy) - value(plain)
+  if (gain < 0 || (gain === 0 && choosy.placed.length <= plain.placed.length)) return plain
+  const turn = new Map(inTurn.map(({ id }, at) => [id, at]))
+  const byTurn = (a: Vm['id'], b: Vm['id']): number => (turn.get(a) ?? 0) - (turn.get(b) ?? 0)
+  return {
+    placed: choosy.placed.toSorted((a, b) => byTurn(a.vm.id, b.vm.id)),
+    unplaced: choosy.unplaced.toSorted((a, b) => byTurn(a.vm, b.vm)),
+  }
+}
+
 /**
  * The same VMs in the same order, to hosts by which all ways out end at about the same time: dealt out from the largest to the smallest
- * (Graham's rule). Only where that finds a place for each of them.
+ * (Graham's rule), groups as one. Only where that finds a place for each of them.
  */
 function balanced(request: PlanRequest, { placed }: Assignment): readonly Placed[] {
-  const largestFirst = placed.map(({ vm }) => vm).sort((a, b) => bytesToMove(b) - bytesToMove(a))
+  const units = unitsOf(placed.map(({ vm }) => vm)).map(unit => ({ unit, size: unitSize(unit) }))
+  const largestFirst = units.sort((a, b) => b.size - a.size).flatMap(({ unit }) => [...smallestFirst(unit)].reverse())
   const dealt = assign(request, largestFirst)
   if (dealt.placed.length < placed.length) return placed
   const target = new Map(dealt.placed.map(each => [each.vm, each.target]))
@@ -82,7 +126,7 @@ function balanced(request: PlanRequest, { placed }: Assignment): readonly Placed
 }
 
 /** List scheduling: each VM takes the slot that is free first, and its share of the path. Slots are of all, or of each way out. */
-function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[] {
+export function schedule(request: PlanRequest, placed: readonly Placed[]): PlannedMove[] {
   const slots = Math.min(request.slots, Math.max(1, placed.length))
   const together = Array.from({ length: slots }, () => 0)
   const byWay = new Map<Path | undefined, number[]>()
@@ -118,6 +162,7 @@ function shareOfPath(request: PlanRequest, from: HostId, to: HostId, slots: numb
 
 interface Open {
   readonly host: HostId
+  readonly site: SiteId
   readonly path: Path | undefined
 }
 
@@ -144,37 +189,41 @@ class Ways {
     return most
   }
 
-  /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. */
-  soonest(vm: Vm, view: PlacementView): HostId | undefined {
+  /** Of hosts that would do, the one to which it gets soonest; of those alike the emptiest. @param wish sites that go before all others */
+  soonest(vm: Vm, view: PlacementView, wish?: GroupWish): HostId | undefined {
     let found: { readonly host: HostId; readonly at: number; readonly free: number } | undefined
-    for (const { host, path } of this.#openTo(vm, view)) {
+    for (const { host, site, path } of this.#openTo(vm, view)) {
+      if (wish?.sites.has(site) === false) continue
       const free = freeMemory(view.ledger, host)
-      if (vm.memory > free) continue
-      const at = this.#doneBy(vm, path)
+      if (vm.memory > free || keptAwayBy(view.ledger, host, vm) !== undefined) continue
+      const at = this.#doneBy(path, Math.max(bytesToMove(vm), wish?.brings ?? 0))
       if (found === undefined || at < found.at || (at === found.at && free > found.free)) found = { host, at, free }
     }
-    return found?.host
+    return found?.host ?? (wish === undefined ? undefined : this.soonest(vm, view))
   }
 
-  /** What refuses a VM for other reasons than memory is the same for all that are alike: asked once. */
+  /** What refuses a VM for other reasons than memory and company is the same for all that are alike: asked once. */
   #openTo(vm: Vm, view: PlacementView): readonly Open[] {
-    const known = this.#open.get(vm.host)
+    const key = `${vm.host} ${vm.policy.targets?.join(' ')} ${view.excluded.join(' ')}`
+    const known = this.#open.get(key)
     if (known !== undefined) return known
-    const open = acceptable({ ...vm, memory: bytes(0) }, view).map(({ id }) => ({
+    const alone = { ...vm.policy, antiAffinity: undefined }
+    const open = acceptable({ ...vm, memory: bytes(0), policy: alone }, view).map(({ id, site }) => ({
       host: id,
+      site,
       path: pathBetween(this.#request.snapshot, vm.host, id),
     }))
-    this.#open.set(vm.host, open)
+    this.#open.set(key, open)
     return open
   }
 
   load(vm: Vm, to: HostId): void {
     const path = pathBetween(this.#request.snapshot, vm.host, to)
-    if (path !== undefined) this.#busy.set(path, this.#doneBy(vm, path))
+    if (path !== undefined) this.#busy.set(path, this.#doneBy(path, bytesToMove(vm)))
   }
 
-  #doneBy(vm: Vm, path: Path | undefined): number {
+  #doneBy(path: Path | undefined, size: number): number {
     if (path?.capacity === undefined) return 0
-    return (this.#busy.get(path) ?? 0) + bytesToMove(vm) / path.capacity
+    return (this.#busy.get(path) ?? 0) + size / path.capacity
   }
 }

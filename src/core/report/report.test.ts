@@ -14,6 +14,7 @@ import {
   startedFrom,
 } from '../../../test/arbitraries.ts'
 import type { Observed } from '../control/observed.ts'
+import { marks } from '../forecast/correction.ts'
 import { vmId } from '../ids.ts'
 import { defaultVmPolicy } from '../inventory/vm.ts'
 import { outcomes } from '../migration/outcome.ts'
@@ -64,6 +65,7 @@ test('the report has the shape of the contract, key by key', () => {
       stopped: 0,
       uncertain: 1,
       lost: 0,
+      inDanger: 0,
       value: 10,
       valueSafe: 3,
       makespanMs: 8_520,
@@ -117,6 +119,11 @@ test('the report has the shape of the contract, key by key', () => {
         reason: 'may-not-move: its policy says stay',
       },
     ],
+    forecasts: {
+      vms: marks.map(progress => ({ progress, judged: 0, medianError: null, p90Error: null, withinP90: null })),
+      end: [],
+      neverCame: 0,
+    },
   }
   // As text, so that the order of the keys counts as well.
   assert.equal(JSON.stringify(report, undefined, 1), JSON.stringify(expected, undefined, 1))

@@ -2,10 +2,12 @@
 import type { Evacuation } from '../control/evacuation.ts'
 import type { HostId, VmId } from '../ids.ts'
 import { between } from '../instant.ts'
+import { siteOf } from '../inventory/snapshot.ts'
 import { type Migration, type Mode } from '../migration/migration.ts'
 import { type Outcome, outcomeOf, reasonOf } from '../migration/outcome.ts'
 import { bytes } from '../units.ts'
 import { type Bounds, boundsOf } from './bounds.ts'
+import { type ForecastErrors, forecastErrorsOf } from './forecast-errors.ts'
 
 /** Times are milliseconds since the alarm; `null` where there is nothing to state. */
 export interface VmReport {
@@ -30,6 +32,8 @@ export interface ReportSummary {
   readonly stopped: number
   readonly uncertain: number
   readonly lost: number
+  /** Of the safe ones: in a site that became endangered during the evacuation, and have to leave again. */
+  readonly inDanger: number
   readonly value: number
   readonly valueSafe: number
   readonly makespanMs: number | null
@@ -58,6 +62,7 @@ export interface Report {
   readonly seed: number
   readonly summary: ReportSummary
   readonly vms: readonly VmReport[]
+  readonly forecasts: ForecastErrors
 }
 
 type LandedMigration = Extract<Migration, { phase: 'landed' }>
@@ -102,6 +107,7 @@ export function reportOf(state: Evacuation, afterwards: Afterwards = () => undef
       stopped: count('stopped'),
       uncertain: count('uncertain'),
       lost: count('lost'),
+      inDanger: safe.filter(m => dangerOf(state, m) !== undefined).length,
       value: value(migrations),
       valueSafe: value(safe),
       makespanMs: whole(makespan),
@@ -120,6 +126,7 @@ export function reportOf(state: Evacuation, afterwards: Afterwards = () => undef
       j: efficiency(makespan, meanDuration, bounds),
     },
     vms,
+    forecasts: forecastErrorsOf(state),
   }
 }
 
@@ -138,8 +145,22 @@ function vmReport(state: Evacuation, m: Migration): VmReport {
     switchedMs: since(m.phase === 'landed' ? m.switchedAt : undefined),
     downtimeMs: m.phase === 'landed' && m.downtime !== undefined ? Math.round(m.downtime) : null,
     bytesSent: m.phase === 'landed' ? m.bytesSent : m.wasted + sentNow,
-    reason: reasonOf(m) ?? null,
+    reason: joined(dangerOf(state, m), reasonOf(m)),
   }
+}
+
+const joined = (...reasons: readonly (string | undefined)[]): string | null => {
+  const given = reasons.filter(reason => reason !== undefined)
+  return given.length === 0 ? null : given.join('; ')
+}
+
+/** It has landed in a site that became endangered. */
+export function dangerOf(state: Evacuation, m: Migration): string | undefined {
+  if (m.phase !== 'landed') return undefined
+  const site = siteOf(state.started.snapshot, m.target)
+  return site !== undefined && state.inDanger.has(site)
+    ? `safe for now: ${site} is endangered itself; next: lifeboat evacuate ${site}`
+    : undefined
 }
 
 export const whole = (value: number | null | undefined): number | null =>

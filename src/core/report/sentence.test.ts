@@ -37,6 +37,10 @@ const facts: { readonly [K in ObservedKind]: readonly [Extract<Observed, { kind:
   tick: [{ kind: 'tick' }, undefined],
   'controller-restarted': [{ kind: 'controller-restarted', by: 'root@desk' }, 'controller restarted by root@desk'],
   operator: [{ kind: 'operator', by: 'root@desk', order: 'pause' }, 'root@desk orders pause'],
+  'definition-kept': [
+    { kind: 'definition-kept', ...of, source: hostId('a-1'), driver: 'libvirt', text: '<domain/>' },
+    'web: its definition at a-1 is kept (libvirt, 9 characters)',
+  ],
   'target-ready': [{ kind: 'target-ready', ...of }, 'web: target is ready'],
   'memory-flowing': [{ kind: 'memory-flowing', ...of }, 'web: memory flows'],
   progress: [
@@ -70,6 +74,42 @@ const facts: { readonly [K in ObservedKind]: readonly [Extract<Observed, { kind:
   'site-lost': [
     { kind: 'site-lost', site: siteId('a'), why: 'the UPS is empty' },
     'site a has lost its power: the UPS is empty',
+  ],
+  'vm-forecast': [
+    {
+      kind: 'vm-forecast',
+      ...of,
+      mark: 10,
+      end: { p50: 12_300, p90: 14_100 },
+      predicted: 9_000,
+      rate: 11_500_000,
+    },
+    'web: at 10 % of its way: home at +12.3 s, by +14.1 s nine times in ten',
+  ],
+  'vm-forecast-judged': [
+    {
+      kind: 'vm-forecast-judged',
+      ...of,
+      began: 0,
+      came: 12_900,
+      said: [
+        { mark: 0, at: 0, end: undefined, predicted: undefined },
+        { mark: 50, at: 6_000, end: { p50: 12_300, p90: 14_100 }, predicted: 6_000 },
+      ],
+    },
+    'web: home at +12.9 s; forecast was no end (0 %), +12.3 s (50 %)',
+  ],
+  forecast: [
+    { kind: 'forecast', mark: 0, end: undefined, because: 'web does not end by pre-copy' },
+    'at 0 % of all bytes: no end can be forecast: web does not end by pre-copy',
+  ],
+  'forecast-judged': [
+    {
+      kind: 'forecast-judged',
+      came: 98_000,
+      said: [{ mark: 0, at: 0, end: { p50: 96_000, p90: 110_000 } }],
+    },
+    'the last was home at +1 min 38 s; forecast was +1 min 36 s (0 %)',
   ],
   'journal-failing': [
     { kind: 'journal-failing', why: 'the disk is full' },

@@ -2,6 +2,7 @@
 import { assertNever } from '../assert-never.ts'
 import type { Command } from '../control/command.ts'
 import type { Observed } from '../control/observed.ts'
+import type { Spread } from '../forecast/correction.ts'
 import { showFailure } from '../migration/failure.ts'
 import { showPresence } from '../migration/presence.ts'
 import { copiesDisksFirst } from '../migration/progress.ts'
@@ -23,16 +24,21 @@ function factOf(event: Observed): string | undefined {
     case 'evacuation-started': {
       const { plan, endangered, targets, policy } = event
       const staying = plan.unplaced.length === 0 ? '' : `, ${plan.unplaced.length} without a place`
-      return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${staying}`
+      const given = event.planFile === undefined ? '' : `, by the plan of ${event.planFile}`
+      return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${given}${staying}`
     }
     case 'tick':
       return undefined
     case 'controller-restarted':
       return `controller restarted by ${event.by}`
     case 'operator':
-      return event.order === 'resolve'
-        ? `${event.by} resolves ${event.vm}: it counts as running at its ${event.runsAt}`
-        : `${event.by} orders ${event.order}`
+      if (event.order === 'resolve')
+        return `${event.by} resolves ${event.vm}: it counts as running at its ${event.runsAt}`
+      if (event.order === 'endanger')
+        return `${event.by} says that ${event.site} is endangered: nothing more is sent there`
+      return `${event.by} orders ${event.order}`
+    case 'definition-kept':
+      return `${event.vm}: its definition at ${event.source} is kept (${event.driver}, ${event.text.length} characters)`
     case 'target-ready':
       return `${event.vm}: target is ready`
     case 'memory-flowing':
@@ -70,6 +76,21 @@ function factOf(event: Observed): string | undefined {
       return `${event.vm}: its stopped copy at the source could not be ended: ${event.why}`
     case 'command-failed':
       return `${event.vm}: ${event.command} failed: ${event.why}`
+    case 'vm-forecast':
+      return `${event.vm}: at ${event.mark} % of its way: ${endOf(event.end, 'home')}`
+    case 'vm-forecast-judged': {
+      const { vm, came, said } = event
+      const then = said.map(({ mark, end }) => `${end === undefined ? 'no end' : `+${showTime(end.p50)}`} (${mark} %)`)
+      return `${vm}: ${came === undefined ? 'did not come' : `home at +${showTime(came)}`}; forecast was ${then.join(', ')}`
+    }
+    case 'forecast':
+      return `at ${event.mark} % of all bytes: ${event.end === undefined ? `no end can be forecast: ${event.because ?? 'nothing is left to move'}` : endOf(event.end, 'all home')}`
+    case 'forecast-judged': {
+      const then = event.said.map(
+        ({ mark, end }) => `${end === undefined ? 'no end' : `+${showTime(end.p50)}`} (${mark} %)`,
+      )
+      return `${event.came === undefined ? 'none came home' : `the last was home at +${showTime(event.came)}`}; forecast was ${then.join(', ')}`
+    }
     case 'site-lost':
       return `site ${event.site} has lost its power: ${event.why}`
     case 'journal-failing':
@@ -78,6 +99,12 @@ function factOf(event: Observed): string | undefined {
       return assertNever(event)
   }
 }
+
+/** Times since the alarm. */
+const endOf = (end: Spread | undefined, what: string): string =>
+  end === undefined
+    ? 'no end can be forecast'
+    : `${what} at +${showTime(end.p50)}, by +${showTime(end.p90)} nine times in ten`
 
 function deedOf(command: Command): string {
   const { vm, source, target, attempt } = command

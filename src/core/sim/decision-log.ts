@@ -7,7 +7,9 @@
  *
  * `*` is what happens to the world, `>` what the controller decides, a line without either what it learned, `=` what it came to.
  */
+import { isForecast } from '../control/on-forecast.ts'
 import { decisionOf, inOneLine, sentenceOf } from '../report/sentence.ts'
+import { dangerOf } from '../report/report.ts'
 import { outcomeOf, reasonOf } from '../migration/outcome.ts'
 import { showBytes, showRate, showTime } from '../units.ts'
 import { diedAfterwards, type SimRow, type Simulated } from './simulate.ts'
@@ -21,9 +23,9 @@ export function clockText(at: number): string {
   return `${time.join(':')}.${String(whole % 1000).padStart(3, '0')}`
 }
 
-/** Lines of one batch of facts and decisions. Samples of running migrations are left out: they decide nothing by themselves. */
+/** Lines of one batch of facts and decisions. Samples and forecasts are left out: they decide nothing by themselves. */
 export function linesOfRow({ at, event, commands }: SimRow): readonly string[] {
-  const fact = event.kind === 'progress' ? undefined : sentenceOf(event)
+  const fact = event.kind === 'progress' || isForecast(event) ? undefined : sentenceOf(event)
   return [
     ...(fact === undefined ? [] : [`${clockText(at)}    ${fact}`]),
     ...commands.map(command => `${clockText(at)}  > ${decisionOf(command)}`),
@@ -52,6 +54,10 @@ function happeningText(what: Happening): string {
     }
     case 'crash':
       return `the controller dies, for ${showTime(what.lasts)}`
+    case 'endanger':
+      return `${what.site} is in danger`
+    case 'occupied':
+      return `somebody else takes ${showBytes(what.memory)} of ${what.host}`
     case 'fail': {
       const often =
         what.times === 1 ? 'the next attempt' : Number.isFinite(what.times) ? `${what.times} attempts` : 'every attempt'
@@ -81,8 +87,13 @@ export function lastLines({ state, world, cutShort }: Simulated): readonly strin
     return died === undefined ? [] : [`${m.vm}: lost: ${died}`]
   })
   const safe = all.length - unsafe.length
+  const threatened = all.flatMap(m => {
+    const why = m.phase === 'landed' && diedAfterwards({ world }, m) === undefined ? dangerOf(state, m) : undefined
+    return why === undefined ? [] : [{ vm: m.vm, why }]
+  })
   return [
     ...unsafe.map(line => `${at}  = ${line}`),
-    `${at}  = ${cutShort ? 'not over' : 'over'}: safe ${safe} of ${all.length}`,
+    ...threatened.map(({ vm, why }) => `${at}  = ${vm}: ${why}`),
+    `${at}  = ${cutShort ? 'not over' : 'over'}: safe ${safe} of ${all.length}${threatened.length === 0 ? '' : `, ${threatened.length} of them in danger again`}`,
   ]
 }

@@ -44,6 +44,9 @@ export function epochsOf(snapshot: Snapshot, timeline: Timeline): readonly Epoch
         for (const host of snapshot.hosts)
           if (what.kind === 'host-down' ? host.id === what.host : host.site === what.site) down.add(host.id)
         break
+      // The oracle knows from the start whom to keep away from, and may be better off for it; room only shrinks, so its bound holds.
+      case 'endanger':
+      case 'occupied':
       case 'power':
       case 'dirty':
       case 'crash':

@@ -1,5 +1,6 @@
 /** Reports of simulated evacuations, whose bounds know how paths changed; and the oracle's, in the same shape. */
 import { bytesToMove } from '../inventory/vm.ts'
+import { noForecasts } from '../report/forecast-errors.ts'
 import { efficiency, type Report, reportOf, whole } from '../report/report.ts'
 import { ms } from '../units.ts'
 import { type OracleBound, oracleBound, type OracleQuestion } from './oracle.ts'
@@ -57,6 +58,7 @@ export function oracleReport(bound: OracleBound, { snapshot, endangered }: Oracl
       stopped: 0,
       uncertain: 0,
       lost: vms.length - bound.safe,
+      inDanger: 0,
       value: vms.reduce((sum, { value }) => sum + value, 0),
       valueSafe: bound.value,
       ...bounds,
@@ -68,5 +70,6 @@ export function oracleReport(bound: OracleBound, { snapshot, endangered }: Oracl
       j: bound.safe === 0 ? null : 1,
     },
     vms: [],
+    forecasts: noForecasts,
   }
 }

@@ -9,7 +9,7 @@ import { bytesToMove, type DirtyModel, localDiskBytes, type Vm } from '../invent
 import type { Tuning } from '../migration/migration.ts'
 import type { Presence } from '../migration/presence.ts'
 import type { StartOptions } from '../migration/start-options.ts'
-import { bytes, bytesPerSecond } from '../units.ts'
+import { bytes, bytesPerSecond, showBytes } from '../units.ts'
 import { around, type Chance } from './chance.ts'
 import type { Kernel } from './kernel.ts'
 import { SimNetwork, type SimPath } from './network.ts'
@@ -62,6 +62,9 @@ export class SimWorld {
   readonly #transfers = new Map<VmId, Transfer>()
   readonly #flowing = new Set<Transfer>()
   readonly #failing = new Map<VmId, { how: FailsHow; times: number }>()
+  /** Memory that somebody else has of a host. @unit bytes */
+  readonly #strangers = new Map<HostId, number>()
+  readonly #memory = new Map<HostId, number>()
   readonly #listeners = new Map<VmId, Set<() => void>>()
   readonly #hostsOf = new Map<SiteId, readonly HostId[]>()
   #sharing = false
@@ -77,6 +80,7 @@ export class SimWorld {
       this.setDirty(vm.id, vm.dirty)
       this.#copies.set(vm.id, new Map([[vm.host, 'running']]))
     }
+    for (const { id, memory } of snapshot.hosts) this.#memory.set(id, memory)
     for (const { id } of snapshot.sites)
       this.#hostsOf.set(
         id,
@@ -163,7 +167,22 @@ export class SimWorld {
     const there = this.copyOf(vm, target)
     if (there === 'running' || there === 'left' || there === 'stopping' || there === 'split')
       throw new SimRefusal('target-refused', `${vm} is defined at ${target} already`)
+    this.#insistOnRoom(target, vm)
     this.#set(vm, target, 'incoming')
+  }
+
+  /** As QEMU finds it when it allocates: what its guests have, and what others took. */
+  #insistOnRoom(host: HostId, vm: VmId): void {
+    const strangers = this.#strangers.get(host) ?? 0
+    const need = this.#vms.get(vm)?.memory ?? 0
+    let taken = strangers
+    for (const [other, copies] of this.#copies)
+      if (other !== vm && copies.has(host)) taken += this.#vms.get(other)?.memory ?? 0
+    const free = Math.max(0, (this.#memory.get(host) ?? 0) - taken)
+    // Who has over-committed a host from the start may go on with it; only what others took is in the way.
+    if (strangers === 0 || need <= free) return
+    const detail = `${host} cannot allocate ${showBytes(need)} for ${vm}: ${showBytes(free)} free`
+    throw new SimRefusal('target-out-of-memory', detail)
   }
 
   migrate(vm: VmId, source: HostId, target: HostId, tuning: Tuning, options: StartOptions): void {
@@ -318,6 +337,11 @@ export class SimWorld {
     this.#failing.set(vm, { how, times })
     const transfer = this.#transfers.get(vm)
     if (transfer !== undefined && !hasEnded(transfer)) this.#failInFlight(transfer)
+  }
+
+  /** Adds up. */
+  occupy(host: HostId, memory: number): void {
+    this.#strangers.set(host, (this.#strangers.get(host) ?? 0) + memory)
   }
 
   /** @param model what was measured of the guest; the guest itself differs a little from it */

@@ -5,8 +5,7 @@
 import type { Command } from '../control/command.ts'
 import type { Evacuation } from '../control/evacuation.ts'
 import type { Observed, Started } from '../control/observed.ts'
-import { step } from '../control/step.ts'
-import type { SiteId } from '../ids.ts'
+import { stepAndForecast } from '../control/step-and-forecast.ts'
 import { type Instant, instant } from '../instant.ts'
 import { hostsOfSite } from '../inventory/snapshot.ts'
 import type { Landed } from '../migration/migration.ts'
@@ -96,8 +95,8 @@ class Controller {
   readonly #world: SimWorld
   readonly #chance: Chance
   readonly #onRow: ((row: SimRow) => void) | undefined
-  /** Sites that lost their power while nobody looked. */
-  readonly #unseen = new Map<SiteId, string>()
+  /** Sites that lost their power, or became endangered, while nobody looked. */
+  readonly #unseen: Observed[] = []
   state: Evacuation
   #performer: Performer
   #alive = true
@@ -107,9 +106,9 @@ class Controller {
     this.#chance = chance
     this.#onRow = onRow
     this.#performer = this.#hire()
-    const { state, commands } = step(undefined, started, world.kernel.now)
+    const { state, told } = stepAndForecast(undefined, started, world.kernel.now)
     this.state = state
-    this.#record({ at: world.kernel.now, event: started, commands })
+    for (const each of told) this.#record({ at: world.kernel.now, ...each })
     this.#tick()
   }
 
@@ -117,15 +116,17 @@ class Controller {
     return new Performer(this.#world, this.#chance, event => this.observe(event))
   }
 
-  /** What a dead controller does not hear is lost, but that a site has no power can be seen later. */
+  /** What a dead controller does not hear is lost, but that a site has no power can be seen later, and an operator says it again. */
   observe(event: Observed): void {
-    if (!this.#alive && event.kind === 'site-lost') this.#unseen.set(event.site, event.why)
+    if (!this.#alive && (event.kind === 'site-lost' || event.kind === 'operator')) this.#unseen.push(event)
     if (!this.#alive || this.state.endedAt !== undefined) return
     const at = this.#world.kernel.now
-    const { state, commands } = step(this.state, event, at)
-    const told = event.kind !== 'tick' || commands.length > 0 || state !== this.state
+    const before = this.state
+    const { state, told } = stepAndForecast(before, event, at)
     this.state = state
-    if (told) this.#record({ at, event, commands })
+    const [first] = told
+    if (event.kind === 'tick' && told.length === 1 && first?.commands.length === 0 && state === before) return
+    for (const each of told) this.#record({ at, ...each })
   }
 
   #record(row: SimRow): void {
@@ -149,8 +150,7 @@ class Controller {
       this.#alive = true
       this.#performer = this.#hire()
       this.observe({ kind: 'controller-restarted', by: 'the timeline' })
-      for (const [site, why] of this.#unseen) this.observe({ kind: 'site-lost', site, why })
-      this.#unseen.clear()
+      for (const event of this.#unseen.splice(0)) this.observe(event)
     })
   }
 }
@@ -177,6 +177,10 @@ function happen(world: SimWorld, controller: Controller, what: Happening): void 
       return world.setDirty(what.vm, what.model)
     case 'crash':
       return controller.crash(what.lasts)
+    case 'endanger':
+      return controller.observe({ kind: 'operator', order: 'endanger', site: what.site, by: 'the timeline' })
+    case 'occupied':
+      return world.occupy(what.host, what.memory)
     case 'fail':
       return world.failNext(what.vm, what.how, what.times)
   }

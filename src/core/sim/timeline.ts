@@ -2,7 +2,7 @@
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { DirtyModel } from '../inventory/vm.ts'
 import type { FailureCode } from '../migration/failure.ts'
-import type { BytesPerSecond, Fraction, Milliseconds } from '../units.ts'
+import type { Bytes, BytesPerSecond, Fraction, Milliseconds } from '../units.ts'
 
 /** Between two places, both directions alike. */
 export type Ends = readonly [SiteId | HostId, SiteId | HostId]
@@ -27,6 +27,10 @@ export type Happening =
   | { readonly kind: 'dirty'; readonly vm: VmId; readonly model: DirtyModel }
   /** The controller dies, and comes back after a while. */
   | { readonly kind: 'crash'; readonly lasts: Milliseconds }
+  /** Somebody tells the controller that a safe site is in danger itself. */
+  | { readonly kind: 'endanger'; readonly site: SiteId }
+  /** Somebody else's VM takes so much memory of a host; nobody tells the controller. */
+  | { readonly kind: 'occupied'; readonly host: HostId; readonly memory: Bytes }
   /** The VM's next attempts, so many, fail so. */
   | { readonly kind: 'fail'; readonly vm: VmId; readonly how: FailsHow; readonly times: number }
 

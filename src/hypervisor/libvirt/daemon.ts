@@ -23,6 +23,7 @@ import { HostUnreachable } from '../../remote/remote.ts'
 import type { Clock } from '../../time/clock.ts'
 import { EventBuffer } from '../../time/event-buffer.ts'
 import { DeadlineExceeded, neverAborts, withDeadline } from '../../time/with-deadline.ts'
+import type { LibvirtVersion } from './migration-params.ts'
 
 const opensWithin = seconds(10)
 /** Final statistics of migrations, kept until they are asked for. */
@@ -32,6 +33,7 @@ export class Daemon {
   readonly #uri: string
   readonly #clock: Clock
   #opening: Promise<LibvirtClient> | undefined
+  #version: LibvirtVersion | undefined
   readonly #bells = new Map<EventBuffer<'changed'>, VmId | undefined>()
   readonly #ended = new Map<string, readonly TypedParam[]>()
 
@@ -48,6 +50,11 @@ export class Daemon {
     } catch (error) {
       throw this.#told(error)
     }
+  }
+
+  /** Of its libvirt; undefined until it was reached. */
+  get version(): LibvirtVersion | undefined {
+    return this.#version
   }
 
   /** A connection of its own, for a call that blocks; the caller closes it. @throws HostUnreachable */
@@ -130,14 +137,20 @@ export class Daemon {
   }
 
   async #connect(): Promise<LibvirtClient> {
+    let client: LibvirtClient | undefined
     try {
-      const client = await this.lane(neverAborts)
-      void client.ended.then(() => this.#onEnd())
-      void this.#listen(client)
-      await client.watch(['lifecycle', 'migrationIteration', 'jobCompleted'], neverAborts)
-      return client
+      const opened = await this.lane(neverAborts)
+      client = opened
+      void opened.ended.then(() => this.#onEnd())
+      void this.#listen(opened)
+      await withDeadline(this.#clock, opensWithin, this.#uri, neverAborts, async inner => {
+        this.#version = (await opened.call('connectGetLibVersion', undefined, inner)).version
+        await opened.watch(['lifecycle', 'migrationIteration', 'jobCompleted'], inner)
+      })
+      return opened
     } catch (error) {
       this.#opening = undefined
+      await client?.close()
       throw this.#told(error)
     }
   }
@@ -170,7 +183,11 @@ export class Daemon {
       error instanceof LibvirtStateError ||
       error instanceof LibvirtProtocolError ||
       error instanceof DeadlineExceeded
-    return unreachable ? new HostUnreachable(`${this.#uri}: ${error.message}`, { cause: error }) : error
+    if (!unreachable) return error
+    // Where its keys and programs lie is no news to who wrote it.
+    const shown = this.#uri.replace(/\?.*$/, '')
+    const said = error.message.replaceAll(this.#uri, shown)
+    return new HostUnreachable(said.includes(shown) ? said : `${shown}: ${said}`, { cause: error })
   }
 }
 
@@ -180,7 +197,7 @@ export const isNoDomain = (error: unknown): boolean =>
 /** By its name; a name that Lifeboat cannot use (libvirt allows nearly any) is replaced with the UUID. */
 export const idOf = (dom: Domain): VmId => vmId(isId(dom.name) ? dom.name : uuidText(dom))
 
-export function uuidText({ uuid }: Domain): string {
+export function uuidText({ uuid }: Pick<Domain, 'uuid'>): string {
   const hex = Buffer.from(uuid).toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

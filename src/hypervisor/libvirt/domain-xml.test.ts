@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { runs } from '../../../test/arbitraries.ts'
 import { mebibytes } from '../../core/units.ts'
-import { factsOf, tombstoneXml } from './domain-xml.ts'
+import { factsOf, overrulesSafety, tombstoneXml } from './domain-xml.ts'
 import { childAt, escapeXml, parseXml, XmlError } from './xml.ts'
 
 const domain = `<?xml version='1.0'?>
@@ -41,6 +41,21 @@ describe("a domain's definition", () => {
         ['vdd', true, false],
       ],
     )
+  })
+
+  test('libvirt’s check of disks is overruled only where nothing of any disk is in a cache', () => {
+    const disk = (cache: string, more = '<shareable/>', type = 'file') =>
+      `<disk type='${type}' device='disk'><driver cache='${cache}'/>${more}<target dev='vda'/></disk>`
+    const overrules = (...disks: readonly string[]): boolean =>
+      overrulesSafety(factsOf(`<domain><name>x</name><devices>${disks.join('')}</devices></domain>`).disks)
+    const ceph = disk('writeback', "<source protocol='rbd' name='p/v'/>", 'network')
+    assert.equal(overrules(), false)
+    assert.equal(overrules(disk('none')), true)
+    assert.equal(overrules(disk('directsync'), disk('none')), true)
+    assert.equal(overrules(disk('none'), disk('writeback')), false)
+    assert.equal(overrules(disk('none'), ceph), true)
+    assert.equal(overrules(disk('none'), disk('writeback', "<source protocol='nfs'/>", 'network')), false)
+    assert.equal(overrules(ceph), false)
   })
 
   test('its tombstone keeps it whole, says where it went, and is neither it by name nor by UUID', () => {

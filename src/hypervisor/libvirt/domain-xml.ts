@@ -1,7 +1,9 @@
 /** What Lifeboat needs of a domain's definition, and the tombstone it leaves where one has been. */
 import { createHash } from 'node:crypto'
 import { type Bytes, bytes } from '../../core/units.ts'
+import { policyIn, type ReadPolicy } from './domain-policy.ts'
 import { childAt, childrenNamed, escapeXml, parseXml, type XmlElement } from './xml.ts'
+import { sizeIn } from './xml-size.ts'
 
 export interface DomainFacts {
   readonly name: string
@@ -10,6 +12,7 @@ export interface DomainFacts {
   readonly vcpus: number
   /** Of disks only: what is in a drive, and what is read only, needs no copy. */
   readonly disks: readonly DomainDisk[]
+  readonly policy: ReadPolicy
 }
 
 export interface DomainDisk {
@@ -19,38 +22,30 @@ export interface DomainDisk {
   readonly shared: boolean
   /** A file or device of which only its definition says that it is shared, and nothing of it is in the host's cache. */
   readonly sharedByWord: boolean
+  /** Nothing of it stays in a host's cache, or its storage keeps caches in step: libvirt would let it move, were it on a file system it knows. */
+  readonly uncached: boolean
 }
 
-/** libvirt's units of memory (docs/formatdomain.rst, memory); without one it is KiB. */
-const units: Readonly<Record<string, number>> = {
-  b: 1,
-  bytes: 1,
-  KB: 1e3,
-  k: 1024,
-  KiB: 1024,
-  MB: 1e6,
-  M: 2 ** 20,
-  MiB: 2 ** 20,
-  GB: 1e9,
-  G: 2 ** 30,
-  GiB: 2 ** 30,
-  TB: 1e12,
-  T: 2 ** 40,
-  TiB: 2 ** 40,
-}
+/**
+ * Whether libvirt's check of disks is to be overruled (VIR_MIGRATE_UNSAFE). It refuses file systems it does not know, and believes no
+ * definition that they are shared. But the flag switches off all of the check, for all disks of the VM: so only where every one of them
+ * passes the rest of it, the cache (src/qemu/qemu_migration.c, qemuMigrationSrcIsSafe), by our own reading.
+ */
+export const overrulesSafety = (disks: readonly DomainDisk[]): boolean =>
+  disks.some(({ sharedByWord }) => sharedByWord) && disks.every(({ uncached }) => uncached)
 
 /** @throws XmlError */
 export function factsOf(xml: string): DomainFacts {
   const domain = parseXml(xml)
   const textAt = (name: string): string => childAt(domain, name)?.text.trim() ?? ''
   const memory = childAt(domain, 'memory')
-  const unit = units[memory?.attributes.get('unit') ?? 'KiB'] ?? 1024
   return {
     name: textAt('name'),
     uuid: textAt('uuid').toLowerCase(),
-    memory: bytes(Math.round((Number(memory?.text.trim()) || 0) * unit)),
+    memory: sizeIn(memory?.text, memory?.attributes.get('unit')) ?? bytes(0),
     vcpus: Number(textAt('vcpu')) || 1,
     disks: childrenNamed(childAt(domain, 'devices'), 'disk').filter(needsItsContent).map(diskOf),
+    policy: policyIn(domain),
   }
 }
 
@@ -63,10 +58,13 @@ function diskOf(disk: XmlElement): DomainDisk {
   const onNetwork = disk.attributes.get('type') === 'network'
   const shareable = childAt(disk, 'shareable') !== undefined
   const cache = childAt(disk, 'driver')?.attributes.get('cache')
+  const ceph = onNetwork && childAt(disk, 'source')?.attributes.get('protocol') === 'rbd'
+  const uncached = ceph || cache === 'none' || cache === 'directsync'
   return {
     target: childAt(disk, 'target')?.attributes.get('dev') ?? 'unnamed',
     shared: onNetwork || shareable,
-    sharedByWord: !onNetwork && shareable && (cache === 'none' || cache === 'directsync'),
+    sharedByWord: !onNetwork && shareable && uncached,
+    uncached,
   }
 }
 

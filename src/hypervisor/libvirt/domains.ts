@@ -65,7 +65,10 @@ export class Domains {
   async mustFind(vm: VmId, signal: AbortSignal): Promise<Domain> {
     const dom = await this.daemon.find(vm, signal)
     if (dom === undefined)
-      throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no domain of that name` })
+      throw new MigrationError(vm, {
+        code: 'not-there',
+        detail: `${this.host} has no domain of that name any more: it was ended, renamed, or moved by somebody else; see \`lifeboat inventory\``,
+      })
     return dom
   }
 }

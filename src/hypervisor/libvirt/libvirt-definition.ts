@@ -1,6 +1,7 @@
 /** What a libvirt source tells a libvirt target about a VM, and the target the source, as text. */
 import { z } from 'zod'
 import { bytes } from '../../core/units.ts'
+import type { Definition } from '../hypervisor.ts'
 
 const size = z.number().transform(bytes)
 const imageSchema = z.object({
@@ -24,6 +25,8 @@ const schema = z.object({
   version: z.literal(1),
   name: z.string(),
   uuid: z.string(),
+  /** Defined at its host, beyond the moment it stops. */
+  persistent: z.boolean(),
   /** Its host starts it at boot; libvirt does not carry this over. */
   autostart: z.boolean(),
   /** The persistent definition; of a transient VM what it runs as. */
@@ -38,9 +41,18 @@ export const printLibvirtDefinition = (definition: Omit<LibvirtDefinition, 'vers
 /** @throws ZodError, or SyntaxError when the text is no JSON */
 export const parseLibvirtDefinition = (text: string): LibvirtDefinition => schema.parse(JSON.parse(text))
 
+/** Undefined for a transient VM, and for one of another driver. @throws ZodError, SyntaxError */
+export function persistentXml({ driver, text }: Definition): string | undefined {
+  if (driver !== 'libvirt') return undefined
+  const { persistent, xml } = parseLibvirtDefinition(text)
+  return persistent ? xml : undefined
+}
+
 const destinationSchema = z.object({
   connect: z.string(),
   migrate: z.string(),
+  listen: z.string().optional(),
+  tls: z.object({ name: z.string().optional() }).optional(),
   /** For what an operator reads. */
   host: z.string().default('the target'),
   copy: z

@@ -4,6 +4,7 @@
  * and what has come to an end is known from both sides' answers, as with every driver.
  */
 import type { HostId, VmId } from '../../core/ids.ts'
+import type { PolicyWords } from '../../core/inventory/policy-words.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
@@ -26,6 +27,8 @@ import { Domains } from './domains.ts'
 import { Listings } from './libvirt-listing.ts'
 import { Source } from './libvirt-source.ts'
 import { type Reached, Target } from './libvirt-target.ts'
+import { writePolicy } from './write-policy.ts'
+import { compressionsOf, showVersion } from './migration-params.ts'
 
 export interface LibvirtHostOptions extends Reached {
   readonly host: HostId
@@ -36,13 +39,11 @@ export interface LibvirtHostOptions extends Reached {
   readonly clock: Clock
 }
 
+/** Of a daemon's 20 threads (`max_workers` in libvirtd.conf) 8 are left for questions, and for what comes in. */
+const outgoingMost = 12
+
 export class LibvirtHost implements Hypervisor {
   readonly driver = 'libvirt'
-  readonly capabilities: Capabilities = {
-    inFlight: { rate: true, downtimeLimit: true, throttle: false, postCopy: true },
-    rateStep: bytesPerSecond(1_048_576),
-    selfCompleting: true,
-  }
   readonly host: HostId
   readonly #memory: Bytes | undefined
   readonly #daemon: Daemon
@@ -61,6 +62,16 @@ export class LibvirtHost implements Hypervisor {
     this.#target = new Target(this.#domains, options)
   }
 
+  get capabilities(): Capabilities {
+    return {
+      inFlight: { rate: true, downtimeLimit: true, throttle: false, postCopy: true },
+      atStart: { compression: compressionsOf(this.#daemon.version) },
+      rateStep: bytesPerSecond(1_048_576),
+      selfCompleting: true,
+      outgoingMost,
+    }
+  }
+
   async facts(signal: AbortSignal): Promise<HostFacts> {
     const [node, library, hypervisor] = await Promise.all([
       this.#daemon.call('nodeGetInfo', undefined, signal),
@@ -69,7 +80,7 @@ export class LibvirtHost implements Hypervisor {
     ])
     return {
       memory: this.#memory ?? bytes(node.memory * 1024),
-      version: `libvirt ${versionOf(library.version)}, QEMU ${versionOf(hypervisor.version)}`,
+      version: `libvirt ${showVersion(library.version)}, QEMU ${showVersion(hypervisor.version)}`,
     }
   }
 
@@ -87,6 +98,10 @@ export class LibvirtHost implements Hypervisor {
 
   measureDirtyRate(vm: VmId, span: Milliseconds, signal: AbortSignal): Promise<BytesPerSecond | undefined> {
     return this.#listings.measureDirtyRate(vm, span, signal)
+  }
+
+  setPolicy(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void> {
+    return writePolicy(this.#domains, vm, own, signal)
   }
 
   definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
@@ -125,8 +140,8 @@ export class LibvirtHost implements Hypervisor {
     return this.#source.resume(vm, proof, signal)
   }
 
-  retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
-    return this.#source.retire(vm, proof, signal)
+  retire(vm: VmId, proof: RunsElsewhere, kept: Definition | undefined, signal: AbortSignal): Promise<void> {
+    return this.#source.retire(vm, proof, kept, signal)
   }
 
   prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
@@ -141,6 +156,10 @@ export class LibvirtHost implements Hypervisor {
     return this.#target.run(vm, proof, signal)
   }
 
+  adopt(definition: Definition, signal: AbortSignal): Promise<void> {
+    return this.#target.adopt(definition, signal)
+  }
+
   discard(vm: VmId, signal: AbortSignal): Promise<void> {
     return this.#target.discard(vm, signal)
   }
@@ -149,9 +168,4 @@ export class LibvirtHost implements Hypervisor {
     await this.#source.close()
     await this.#daemon.close()
   }
-}
-
-/** major · 10⁶ + minor · 10³ + release. */
-function versionOf(n: number): string {
-  return `${Math.floor(n / 1_000_000)}.${Math.floor(n / 1_000) % 1_000}.${n % 1_000}`
 }

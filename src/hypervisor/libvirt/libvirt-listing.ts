@@ -1,5 +1,6 @@
 /** Who lives on a libvirt host, and how fast guests write. */
 import type { VmId } from '../../core/ids.ts'
+import { applyWords } from '../../core/inventory/policy-words.ts'
 import { defaultVmPolicy, type Disk, type Vm } from '../../core/inventory/vm.ts'
 import { bytes, bytesPerSecond, type BytesPerSecond, mebibytes, type Milliseconds, ms } from '../../core/units.ts'
 import { type Domain, LibvirtCallError, type TypedParam } from '../../libvirt/public.ts'
@@ -51,7 +52,7 @@ export class Listings {
   async #listing(dom: Domain, params: readonly TypedParam[], signal: AbortSignal): Promise<Listing | undefined> {
     try {
       const { xml } = await this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: 0 }, signal)
-      const { memory, disks } = factsOf(xml)
+      const { memory, disks, policy } = factsOf(xml)
       const presence = presenceOf(await this.#domains.look(dom, signal))
       if (presence.state === 'absent') return undefined
       const resident = numbersOf(params)('balloon.rss')
@@ -68,7 +69,7 @@ export class Listings {
         policy: defaultVmPolicy,
         paused: presence.state === 'paused' && presence.as === 'home',
       }
-      return { vm, presence }
+      return { vm: applyWords(vm, policy.words), presence, own: policy.words, unread: policy.unread }
     } catch (error) {
       if (isNoDomain(error)) return undefined
       throw error

@@ -16,9 +16,9 @@ import type { GoneElsewhere, RunsElsewhere } from '../prove.ts'
 import { sourceFailure } from './classify-libvirt-error.ts'
 import { CopyRate } from './copy-rate.ts'
 import { isNoDomain, uuidText } from './daemon.ts'
-import { factsOf, tombstoneXml } from './domain-xml.ts'
+import { factsOf, overrulesSafety, tombstoneXml } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
-import { parseDestination, printLibvirtDefinition } from './libvirt-definition.ts'
+import { parseDestination, persistentXml, printLibvirtDefinition } from './libvirt-definition.ts'
 import { domainState, pausedReason, presenceOf } from './libvirt-presence.ts'
 import {
   isBeforeMemory,
@@ -29,7 +29,17 @@ import {
   withWholeMemory,
   withWrites,
 } from './libvirt-sample.ts'
-import { type Destination, downtimeOf, flagsOf, paramsOf, resumeFlag, speedOf } from './migration-params.ts'
+import {
+  type Destination,
+  downtimeOf,
+  flagsOf,
+  paramsOf,
+  refusalOf,
+  resumeFlag,
+  resumesPostCopy,
+  showVersion,
+  speedOf,
+} from './migration-params.ts'
 import { type Outcome, type Outgoing, OutgoingMigrations } from './outgoing.ts'
 import { readDisks } from './source-disks.ts'
 
@@ -46,28 +56,27 @@ export class Source {
   readonly #domains: Domains
   readonly #outgoing: OutgoingMigrations
   readonly #copyRate: CopyRate
-  /** Definitions of VMs that were sent away from here, for the tombstone. */
-  readonly #sent = new Map<VmId, string>()
 
   constructor(domains: Domains) {
     this.#domains = domains
-    this.#outgoing = new OutgoingMigrations(domains.daemon, domains.clock)
+    this.#outgoing = new OutgoingMigrations(domains)
     this.#copyRate = new CopyRate(domains)
   }
 
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     const dom = await this.#domains.mustFind(vm, signal)
     try {
-      const [{ xml }, live, autostart] = await Promise.all([
+      const [{ xml }, live, { persistent }, autostart] = await Promise.all([
         this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal),
         this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: 0 }, signal),
+        this.#domains.daemon.call('domainIsPersistent', { dom }, signal),
         this.#autostartOf(dom, signal),
       ])
-      const disks = await readDisks(this.#domains, dom, live.xml, signal)
-      const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), autostart, xml, disks: [...disks] })
+      const disks = [...(await readDisks(this.#domains, dom, live.xml, signal))]
+      const text = printLibvirtDefinition({ name: dom.name, uuid: uuidText(dom), persistent, autostart, xml, disks })
       return { driver: 'libvirt', vm, text }
     } catch (error) {
-      throw sourceFailure(vm, error)
+      throw sourceFailure(vm, this.#domains.host, error)
     }
   }
 
@@ -84,27 +93,35 @@ export class Source {
   async migrate(vm: VmId, to: Landing, tuning: Tuning, options: StartOptions, signal: AbortSignal): Promise<void> {
     try {
       const dom = await this.#domains.mustFind(vm, signal)
+      this.#insistOnOptions(vm, options)
       await this.#insistOnRunning(vm, dom, signal)
       const [{ persistent }, { xml }] = await Promise.all([
         this.#domains.daemon.call('domainIsPersistent', { dom }, signal),
         this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal),
       ])
-      if (persistent) this.#sent.set(vm, xml)
-      const sharedByWord = factsOf(xml).disks.some(disk => disk.sharedByWord)
       const destination = parseDestination(to.uri)
-      const flags = flagsOf(options, { persistent, sharedByWord }, destination.copy)
+      const traits = { persistent, overrulesSafety: overrulesSafety(factsOf(xml).disks) }
+      const flags = flagsOf(options, traits, destination)
       await this.#setDowntime(dom, tuning.downtimeLimit, signal)
       await this.#start(vm, dom, destination, tuning.rate, options, flags, signal)
       if (this.#outgoing.of(vm)?.outcome === undefined)
         await this.#copyRate.begin(vm, dom, tuning.rate, destination.copy, signal)
     } catch (error) {
-      throw sourceFailure(vm, error)
+      throw sourceFailure(vm, this.#domains.host, error)
     }
+  }
+
+  #insistOnOptions(vm: VmId, options: StartOptions): void {
+    const detail = refusalOf(options, this.#domains.daemon.version)
+    if (detail !== undefined)
+      throw new MigrationError(vm, { code: 'cannot-move', detail: `${this.#domains.host}: ${detail}` })
   }
 
   async #insistOnRunning(vm: VmId, dom: Domain, signal: AbortSignal): Promise<void> {
     const presence = presenceOf(await this.#domains.look(dom, signal))
     if (presence.state === 'running' && !presence.migrating) return
+    if (presence.state === 'absent')
+      throw new MigrationError(vm, { code: 'not-there', detail: `it is shut off at ${this.#domains.host}` })
     const does = presence.state === 'running' ? 'being migrated already' : presence.state
     const detail = `it is ${does} at ${this.#domains.host}; only a VM that runs there, and is left alone, can be moved`
     throw new MigrationError(vm, { code: 'source-refused', detail })
@@ -270,8 +287,13 @@ export class Source {
     const dom = await this.#domains.mustFind(vm, signal)
     const options = { channels: 1, compression: 'none', autoConverge: false, postCopy: true } as const
     const { persistent } = await this.#domains.daemon.call('domainIsPersistent', { dom }, signal)
+    const { version } = this.#domains.daemon
+    if (!resumesPostCopy(version))
+      throw new Error(
+        `libvirt ${showVersion(version ?? 0)} at ${this.#domains.host} cannot join a broken post-copy again (8.5 can); ${vm} waits on both hosts: update libvirt there, it keeps its guests`,
+      )
     const destination = parseDestination(to.uri)
-    const flags = flagsOf(options, { persistent, sharedByWord: false }, destination.copy) | resumeFlag
+    const flags = flagsOf(options, { persistent, overrulesSafety: false }, destination) | resumeFlag
     const params = paramsOf(destination, undefined, options)
     const args = { dom, dconnuri: destination.connect, params, cookieIn: Buffer.alloc(0), flags }
     const started = { postCopy: true, target: destination.host }
@@ -305,16 +327,16 @@ export class Source {
   }
 
   /** The daemon has ended and undefined the source, as a rule; what it left is cleared away, and the tombstone set. */
-  async retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
+  async retire(vm: VmId, proof: RunsElsewhere, kept: Definition | undefined, signal: AbortSignal): Promise<void> {
     const dom = await this.#domains.daemon.find(vm, signal)
-    if (dom !== undefined) await this.#clearSource(vm, dom, signal)
-    const xml = this.#sent.get(vm)
-    if (xml === undefined) return
+    const left = dom === undefined ? undefined : await this.#clearSource(vm, dom, signal)
+    const xml = (kept === undefined ? undefined : persistentXml(kept)) ?? left
+    if (xml === undefined) return // never defined here, so nothing can be started
     await this.#domains.daemon.call('domainDefineXmlFlags', { xml: tombstoneXml(xml, proof.host), flags: 0 }, signal)
-    this.#sent.delete(vm)
   }
 
-  async #clearSource(vm: VmId, dom: Domain, signal: AbortSignal): Promise<void> {
+  /** @returns the definition that was there still */
+  async #clearSource(vm: VmId, dom: Domain, signal: AbortSignal): Promise<string | undefined> {
     // Its daemon is at it: that takes a second or two after the target has begun to run.
     const presence = await poll(this.#domains.clock, askEvery, signal, async inner => {
       const now = await this.#domains.presence(vm, inner)
@@ -325,25 +347,24 @@ export class Source {
       const detail = `${this.#domains.host} will not end it: it is ${presence.state} there, though it runs at its target`
       throw new MigrationError(vm, { code: 'source-refused', detail })
     }
-    const persistent = await this.#keepDefinition(vm, signal)
+    const xml = await this.#definitionLeft(vm, signal)
     if (presence.state === 'paused')
       await ignoreGone(this.#domains.daemon.call('domainDestroyFlags', { dom, flags: 0 }, signal))
-    if (persistent)
+    if (xml !== undefined)
       await ignoreGone(this.#domains.daemon.call('domainUndefineFlags', { dom, flags: undefineFlags }, signal))
+    return xml
   }
 
-  /** @returns whether there is one: libvirt has removed it, as a rule */
-  async #keepDefinition(vm: VmId, signal: AbortSignal): Promise<boolean> {
+  /** As a rule there is none: libvirt has removed it. */
+  async #definitionLeft(vm: VmId, signal: AbortSignal): Promise<string | undefined> {
     const dom = await this.#domains.daemon.find(vm, signal)
-    if (dom === undefined) return false
+    if (dom === undefined) return undefined
     try {
       const { persistent } = await this.#domains.daemon.call('domainIsPersistent', { dom }, signal)
-      if (!persistent) return false
-      const { xml } = await this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal)
-      this.#sent.set(vm, xml)
-      return true
+      if (!persistent) return undefined
+      return (await this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: xmlInactive }, signal)).xml
     } catch (error) {
-      if (isNoDomain(error)) return false
+      if (isNoDomain(error)) return undefined
       throw error
     }
   }

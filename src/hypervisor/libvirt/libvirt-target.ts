@@ -3,7 +3,7 @@ import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
 import { ms, seconds } from '../../core/units.ts'
-import { type Domain, LibvirtCallError } from '../../libvirt/public.ts'
+import type { Domain } from '../../libvirt/public.ts'
 import { HostUnreachable } from '../../remote/remote.ts'
 import { neverAborts, poll, withDeadline } from '../../time/with-deadline.ts'
 import type { Definition, Landing } from '../hypervisor.ts'
@@ -14,10 +14,12 @@ import { tombstoneName } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseLibvirtDefinition } from './libvirt-definition.ts'
 import { presenceOf } from './libvirt-presence.ts'
-import type { Copy, Destination } from './migration-params.ts'
+import { type Copy, type Destination, noCopy, refusalOf } from './migration-params.ts'
 import { StorageRoom } from './storage-room.ts'
 
 const askEvery = ms(50)
+/** A VM that runs here is defined here soon. */
+const definedWithin = seconds(5)
 const clearsWithin = seconds(10)
 
 export interface Reached {
@@ -25,13 +27,15 @@ export interface Reached {
   readonly connectUri: string
   /** Where other hosts reach it for migrations. */
   readonly migrationAddress: string
+  /** Where it listens for them. @default all its addresses */
+  readonly listenAddress?: string | undefined
+  /** Memory sent here is encrypted; `name` is the one in its certificate, where that is not {@link Reached.migrationAddress}. */
+  readonly tls?: { readonly name?: string | undefined } | undefined
 }
 
 export class Target {
   readonly #domains: Domains
   readonly #reached: Reached
-  /** VMs that are to start with this host once they run here. */
-  readonly #autostarts = new Set<VmId>()
   readonly #storage: StorageRoom
 
   constructor(domains: Domains, reached: Reached) {
@@ -40,22 +44,20 @@ export class Target {
     this.#storage = new StorageRoom(domains)
   }
 
-  async prepare(definition: Definition, _options: StartOptions, signal: AbortSignal): Promise<Landing> {
+  async prepare(definition: Definition, options: StartOptions, signal: AbortSignal): Promise<Landing> {
     const { vm } = definition
     if (definition.driver !== 'libvirt') {
       const detail = `${this.#domains.host} is a libvirt host and cannot take a VM of driver ${definition.driver}`
       throw new MigrationError(vm, { code: 'target-refused', detail })
     }
     try {
-      const { name, uuid, autostart, disks } = parseLibvirtDefinition(definition.text)
+      await this.#insistOnOptions(vm, options, signal)
+      const { name, uuid, disks } = parseLibvirtDefinition(definition.text)
       await this.#makeRoom(vm, name, uuid, signal)
-      const copy = await this.#storage.make(vm, { name, uuid, disks }, signal)
-      if (autostart) this.#autostarts.add(vm)
-      else this.#autostarts.delete(vm)
-      return this.#landing(copy)
+      return this.#landing(await this.#storage.make(vm, { name, uuid, disks }, signal))
     } catch (error) {
       await this.#clearUp(vm, error)
-      throw targetFailure(vm, error)
+      throw targetFailure(vm, this.#domains.host, error)
     }
   }
 
@@ -72,10 +74,25 @@ export class Target {
     }
   }
 
+  async #insistOnOptions(vm: VmId, options: StartOptions, signal: AbortSignal): Promise<void> {
+    // Its version is known once it was asked for anything.
+    if (options.compression !== 'none') await this.#domains.daemon.find(vm, signal)
+    const detail = refusalOf(options, this.#domains.daemon.version)
+    if (detail !== undefined)
+      throw new MigrationError(vm, { code: 'target-unfit', detail: `${this.#domains.host}: ${detail}` })
+  }
+
   #landing(copy: Copy): Landing {
-    const { connectUri, migrationAddress } = this.#reached
+    const { connectUri, migrationAddress, listenAddress: listen, tls } = this.#reached
     const address = migrationAddress.includes(':') ? `[${migrationAddress.replace(/^\[|\]$/g, '')}]` : migrationAddress
-    const to: Destination = { connect: connectUri, migrate: `tcp://${address}`, host: this.#domains.host, copy }
+    const to: Destination = {
+      connect: connectUri,
+      migrate: `tcp://${address}`,
+      listen,
+      tls,
+      host: this.#domains.host,
+      copy,
+    }
     return { driver: 'libvirt', uri: JSON.stringify(to) }
   }
 
@@ -104,23 +121,48 @@ export class Target {
 
   /** libvirt finds the connection's end by itself; both sides are named anew. */
   reopen(_vm: VmId, _signal: AbortSignal): Promise<Landing> {
-    return Promise.resolve(this.#landing({ targets: [], incremental: false }))
+    return Promise.resolve(this.#landing(noCopy))
   }
 
-  /** The source's daemon has it run; what is left to do here is what libvirt does not carry over. */
+  /** The source's daemon has it run. */
   async run(vm: VmId, _proof: Departed, signal: AbortSignal): Promise<void> {
-    const dom = await poll(this.#domains.clock, askEvery, signal, async inner => {
+    await poll(this.#domains.clock, askEvery, signal, async inner => {
       const { state } = await this.#domains.presence(vm, inner)
-      return state === 'running' || state === 'split' ? this.#domains.daemon.find(vm, inner) : undefined
+      return state === 'running' || state === 'split' ? true : undefined
     })
-    if (this.#autostarts.delete(vm))
-      await this.#domains.daemon
-        .call('domainSetAutostart', { dom, autostart: true }, signal)
-        .catch((error: unknown) => {
-          if (!(error instanceof LibvirtCallError)) throw error // not persistent yet (post-copy), or not allowed: it runs
-        })
+  }
+
+  /** libvirt does not carry autostart over, and a definition that was written over here may have had it. */
+  async adopt({ vm, text }: Definition, signal: AbortSignal): Promise<void> {
+    const { name, persistent, autostart } = parseLibvirtDefinition(text)
+    const dom = await this.#domains.daemon.find(vm, signal)
+    if (dom === undefined) throw new Error(`${this.#domains.host} has no domain ${name} any more`)
     await this.#storage.settle(vm, signal)
     await this.#removeTombstone(dom, signal)
+    if (!persistent) return
+    try {
+      await this.#untilPersistent(dom, signal)
+      const now = await this.#domains.daemon.call('domainGetAutostart', { dom }, signal)
+      if (now.autostart !== autostart) await this.#domains.daemon.call('domainSetAutostart', { dom, autostart }, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      const [does, option] = autostart ? ['does not start with', ''] : ['may start with', ' --disable']
+      const why = error instanceof Error ? error.message : String(error)
+      throw new Error(
+        `it runs at ${this.#domains.host}, but ${does} that host as it did with the one it left: ${why}; say there: virsh autostart ${name}${option}`,
+        { cause: error },
+      )
+    }
+  }
+
+  /** In post-copy the definition is written after the VM has begun to run. */
+  #untilPersistent(dom: Domain, signal: AbortSignal): Promise<true> {
+    return withDeadline(this.#domains.clock, definedWithin, `the definition of ${dom.name}`, signal, inner =>
+      poll(this.#domains.clock, askEvery, inner, async s => {
+        const { persistent } = await this.#domains.daemon.call('domainIsPersistent', { dom }, s)
+        return persistent ? true : undefined
+      }),
+    )
   }
 
   async #removeTombstone({ name }: Domain, signal: AbortSignal): Promise<void> {

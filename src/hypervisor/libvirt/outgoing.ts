@@ -3,7 +3,7 @@
  * connection of its own and is waited for in the background; what it came to is kept until the next migration of the same VM.
  * The daemon does the work: when this process ends, or the connection does, the migration goes on.
  */
-import type { VmId } from '../../core/ids.ts'
+import type { HostId, VmId } from '../../core/ids.ts'
 import type { MigrationFailure } from '../../core/migration/failure.ts'
 import { ms } from '../../core/units.ts'
 import {
@@ -18,6 +18,7 @@ import { DeadlineExceeded, neverAborts, poll, withDeadline } from '../../time/wi
 import type { Sample } from '../hypervisor.ts'
 import { failureOf } from './classify-libvirt-error.ts'
 import type { Daemon } from './daemon.ts'
+import type { Domains } from './domains.ts'
 import { noSample } from '../no-sample.ts'
 
 /** Between the daemon's answer that a migration is over and its event with the statistics. */
@@ -57,12 +58,14 @@ export class Outgoing {
 type Perform = ArgsOf<'domainMigratePerform3Params'>
 
 export class OutgoingMigrations {
+  readonly #host: HostId
   readonly #daemon: Daemon
   readonly #clock: Clock
   readonly #known = new Map<VmId, Outgoing>()
   readonly #lanes = new Set<LibvirtClient>()
 
-  constructor(daemon: Daemon, clock: Clock) {
+  constructor({ host, daemon, clock }: Pick<Domains, 'host' | 'daemon' | 'clock'>) {
+    this.#host = host
     this.#daemon = daemon
     this.#clock = clock
   }
@@ -88,7 +91,11 @@ export class OutgoingMigrations {
       return { kind: 'completed', statistics: await this.#statistics(args.dom) }
     } catch (error) {
       if (!(error instanceof LibvirtCallError)) return { kind: 'unknown' }
-      return { kind: 'failed', failure: failureOf(error), cause: error }
+      return {
+        kind: 'failed',
+        failure: failureOf(error, { from: this.#host, to: args.dconnuri ?? 'nowhere' }),
+        cause: error,
+      }
     } finally {
       this.#lanes.delete(lane)
       await lane.close()

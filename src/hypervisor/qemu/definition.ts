@@ -18,6 +18,8 @@ import {
   vmNameSchema,
   vmPolicySchema,
 } from '../../config/quantity-schema.ts'
+import { type PolicyWords, wordsBeyondDefault } from '../../core/inventory/policy-words.ts'
+import { defaultVmPolicy } from '../../core/inventory/vm.ts'
 import { printBytes, printRate, printTime } from '../../core/units.ts'
 
 export const definitionFile = 'vm.json'
@@ -28,7 +30,7 @@ export const pidFile = 'qemu.pid'
 /** Arguments that Lifeboat sets itself; a definition that brings its own would start two monitors on one socket, or no daemon. */
 const reserved = new Set(['-name', '-uuid', '-qmp', '-pidfile', '-daemonize', '-incoming', '-S'])
 
-const definitionSchema = z.strictObject({
+export const definitionSchema = z.strictObject({
   version: z.literal(1),
   name: vmNameSchema,
   uuid: z.uuid(),
@@ -58,9 +60,24 @@ export type QemuDefinition = z.infer<typeof definitionSchema>
 /** @throws ZodError, or SyntaxError when the text is no JSON */
 export const parseDefinition = (text: string): QemuDefinition => definitionSchema.parse(JSON.parse(text))
 
+/** The same VM with these words in place of those it had. */
+export const withWords = (definition: QemuDefinition, words: PolicyWords): QemuDefinition => ({
+  ...definition,
+  value: words.value ?? 1,
+  group: words.group,
+  policy: {
+    maxDowntime: words.maxDowntime ?? defaultVmPolicy.maxDowntime,
+    allow: words.allow ?? defaultVmPolicy.allow,
+    action: words.action ?? defaultVmPolicy.action,
+    targets: words.targets,
+    antiAffinity: words.antiAffinity,
+  },
+})
+
 /** The text of `vm.json`; {@link parseDefinition} reads it back to an equal definition. */
 export function printDefinition(definition: QemuDefinition): string {
-  const { dirty, disks, used, policy } = definition
+  const { dirty, disks, used } = definition
+  const { value, group, maxDowntime, ...policy } = wordsBeyondDefault(definition)
   return `${JSON.stringify(
     {
       ...definition,
@@ -73,7 +90,9 @@ export function printDefinition(definition: QemuDefinition): string {
         used: printBytes(disk.used),
         write: printRate(disk.write),
       })),
-      policy: { ...policy, maxDowntime: printTime(policy.maxDowntime) },
+      value,
+      group,
+      policy: { ...policy, maxDowntime: maxDowntime === undefined ? undefined : printTime(maxDowntime) },
     },
     undefined,
     2,

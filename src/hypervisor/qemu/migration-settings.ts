@@ -7,12 +7,17 @@ const unlimited = 2 ** 40
 /** QEMU refuses more than 2000 s (migration/options.c). @unit ms */
 const longestDowntime = 2_000_000
 
+/** Whole pages are compressed by the threads of multifd only. */
+const overChannels = ({ channels, compression }: StartOptions): boolean =>
+  channels > 1 || compression === 'zlib' || compression === 'zstd'
+
 /** Both sides must agree, and must be told before the target listens. `return-path`: "completed" means that the target has it. */
 export const capabilitiesOf = (options: StartOptions, pauses: 'pauses' | 'goes on') => ({
   capabilities: [
     { capability: 'events', state: true },
     { capability: 'return-path', state: true },
-    { capability: 'multifd', state: options.channels > 1 || options.compression !== 'none' },
+    { capability: 'multifd', state: overChannels(options) },
+    { capability: 'xbzrle', state: options.compression === 'xbzrle' },
     { capability: 'auto-converge', state: options.autoConverge },
     { capability: 'postcopy-ram', state: options.postCopy },
     // Before the last part: disks must have ended then.
@@ -21,8 +26,11 @@ export const capabilitiesOf = (options: StartOptions, pauses: 'pauses' | 'goes o
 })
 
 export const startParametersOf = (options: StartOptions) => ({
-  ...(options.channels > 1 || options.compression !== 'none'
-    ? { 'multifd-channels': options.channels, 'multifd-compression': options.compression }
+  ...(overChannels(options)
+    ? {
+        'multifd-channels': options.channels,
+        'multifd-compression': options.compression === 'xbzrle' ? 'none' : options.compression,
+      }
     : {}),
   ...(options.autoConverge && options.throttle !== undefined
     ? {

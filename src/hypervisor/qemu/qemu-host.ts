@@ -5,11 +5,12 @@
  * `postmigrate` until it is retired; a source whose migration breaks before that goes on by itself (QEMU does that).
  */
 import type { HostId, VmId } from '../../core/ids.ts'
+import { type PolicyWords, wordsBeyondDefault } from '../../core/inventory/policy-words.ts'
 import type { Vm } from '../../core/inventory/vm.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
-import type { StartOptions } from '../../core/migration/start-options.ts'
+import { compressions, type StartOptions } from '../../core/migration/start-options.ts'
 import {
   type Bytes,
   bytes,
@@ -56,6 +57,7 @@ import { isSending, presenceOf } from './qemu-presence.ts'
 import { sampleOf, withDisks } from './qemu-sample.ts'
 import { disksToCopy, mediaOf, withLengths } from './source-images.ts'
 import { VmFolder } from './vm-folder.ts'
+import { writePolicy } from './write-policy.ts'
 
 export interface QemuHostOptions {
   readonly host: HostId
@@ -100,6 +102,7 @@ export class QemuHost implements Hypervisor {
   readonly driver = 'qemu'
   readonly capabilities: Capabilities = {
     inFlight: { rate: true, downtimeLimit: true, throttle: true, postCopy: true },
+    atStart: { compression: compressions },
     rateStep: bytesPerSecond(1),
     selfCompleting: false,
   }
@@ -140,13 +143,15 @@ export class QemuHost implements Hypervisor {
     return Promise.all(
       entries
         .filter(({ as, alive }) => as === 'living' || alive)
-        .map(async ({ definition, as }): Promise<Listing> => {
+        .map(async ({ definition, unread, as }): Promise<Listing> => {
           const presence = await this.presence(definition.name, signal)
           // A controller died between telling it to run and writing that down.
           if (as === 'arriving' && presence.state === 'running') await this.#folder.settle(definition.name, signal)
           return {
             vm: { ...vmFrom(definition, this.host), paused: presence.state === 'paused' && presence.as === 'home' },
             presence,
+            own: wordsBeyondDefault(definition),
+            unread,
           }
         }),
     )
@@ -245,10 +250,14 @@ export class QemuHost implements Hypervisor {
     })
   }
 
+  setPolicy(vm: VmId, own: PolicyWords, signal: AbortSignal): Promise<void> {
+    return writePolicy(this.#folder, { vm, host: this.host, own }, signal)
+  }
+
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     const entry = await this.#folder.read(vm, signal)
     if (entry === undefined)
-      throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no definition of it` })
+      throw new MigrationError(vm, { code: 'not-there', detail: `${this.host} has no definition of it` })
     const { definition } = entry
     const client = await this.#monitor(vm, signal)
     const drives = await client.execute('query-block', {}, parseQueryBlock, signal)
@@ -339,7 +348,8 @@ export class QemuHost implements Hypervisor {
     return this.#execute(vm, 'cont', {}, signal)
   }
 
-  async retire(vm: VmId, proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
+  /** The folder has its definition still, which is what the tombstone is made of. */
+  async retire(vm: VmId, proof: RunsElsewhere, _kept: Definition | undefined, signal: AbortSignal): Promise<void> {
     await this.#end(vm, signal)
     await this.#folder.bury(vm, proof.host, signal)
     this.#sockets.delete(vm)
@@ -433,6 +443,11 @@ export class QemuHost implements Hypervisor {
     await this.#execute(vm, 'cont', {}, signal)
     await this.#folder.settle(vm, signal)
     this.#images.forget(vm)
+  }
+
+  /** A controller that died between telling it to run and writing that down left it as one that arrives. */
+  adopt({ vm }: Definition, signal: AbortSignal): Promise<void> {
+    return this.#folder.settle(vm, signal)
   }
 
   async discard(vm: VmId, signal: AbortSignal): Promise<void> {

@@ -12,23 +12,16 @@
 import { z } from 'zod'
 import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
-import { type Remote, runOk } from '../../remote/remote.ts'
-import {
-  arrivingFile,
-  definitionFile,
-  parseDefinition,
-  pidFile,
-  type QemuDefinition,
-  tombstoneFile,
-} from './definition.ts'
+import { CommandFailed, type Remote, runOk } from '../../remote/remote.ts'
+import { arrivingFile, definitionFile, pidFile, type QemuDefinition, tombstoneFile } from './definition.ts'
+import { readDefinition, type ReadDefinition } from './read-definition.ts'
 
 /** Names of what was in the folder before an arrival, a line each. */
 const beforeFile = 'arriving-before'
 /** Absolute paths of images made for an arrival, a line each; written before they are made. */
 const madeFile = 'arriving-made'
 
-export interface FolderEntry {
-  readonly definition: QemuDefinition
+export interface FolderEntry extends ReadDefinition {
   readonly as: 'living' | 'arriving'
   readonly alive: boolean
 }
@@ -56,6 +49,8 @@ for d in */; do
 done`
 
 const lineSchema = z.object({ name: z.string(), file: z.string(), alive: z.boolean(), text: z.base64() })
+
+const noneLives = 44
 
 export class VmFolder {
   readonly #remote: Remote
@@ -87,8 +82,8 @@ export class VmFolder {
       if (line === '') continue
       const { name, file, alive, text: encoded } = lineSchema.parse(JSON.parse(line))
       try {
-        const definition = parseDefinition(Buffer.from(encoded, 'base64').toString('utf8'))
-        entries.push({ definition, as: file === definitionFile ? 'living' : 'arriving', alive })
+        const read = readDefinition(Buffer.from(encoded, 'base64').toString('utf8'))
+        entries.push({ ...read, as: file === definitionFile ? 'living' : 'arriving', alive })
       } catch (error) {
         bad.push({ name, why: explain(error) })
       }
@@ -104,8 +99,8 @@ export class VmFolder {
     if (result.code !== 0) return undefined
     const [file, ...rest] = result.stdout.split('\n')
     try {
-      const definition = parseDefinition(rest.join('\n'))
-      return { definition, as: file === definitionFile ? 'living' : 'arriving', alive: await this.isAlive(vm, signal) }
+      const read = readDefinition(rest.join('\n'))
+      return { ...read, as: file === definitionFile ? 'living' : 'arriving', alive: await this.isAlive(vm, signal) }
     } catch (error) {
       throw new MigrationError(
         vm,
@@ -175,6 +170,25 @@ for f in * .[!.]*; do
 done
 rm -f ${beforeFile} ${arrivingFile}`
     await runOk(this.#remote, ['sh', '-c', script, 'sh', this.dirOf(vm)], {}, signal)
+  }
+
+  /**
+   * Writes the definition of a VM that lives here anew. One that left meanwhile is not brought back.
+   * @returns false when none lives here (any more). @throws CommandFailed when the folder cannot be written
+   */
+  async rewrite(definition: QemuDefinition, text: string, signal: AbortSignal): Promise<boolean> {
+    const script = `cd "$1" 2>/dev/null && [ -f ${definitionFile} ] || exit ${noneLives}
+[ -f ${tombstoneFile} ] && { echo "$1/${tombstoneFile} says that it left; remove that file if it lives here" >&2; exit 1; }
+cat >${definitionFile}.new && sync ${definitionFile}.new || exit 1
+[ -f ${definitionFile} ] || { rm ${definitionFile}.new; exit ${noneLives}; }
+mv ${definitionFile}.new ${definitionFile} || exit 1
+[ -f ${tombstoneFile} ] && { rm ${definitionFile}; exit ${noneLives}; }
+sync .`
+    const argv = ['sh', '-c', script, 'sh', this.dirOf(definition.name)]
+    const result = await this.#remote.run(argv, { stdin: text }, signal)
+    if (result.code === noneLives) return false
+    if (result.code !== 0) throw new CommandFailed(this.#remote.where, argv, result)
+    return true
   }
 
   /** Leaves a tombstone with the definition and where the VM went. Idempotent. */

@@ -1,11 +1,12 @@
 /** The port `Hypervisor` for a host of a simulated world: what core/sim/ does by itself, told through the same calls as a real one. */
 import type { HostId, VmId } from '../../core/ids.ts'
 import { findHost, type Snapshot } from '../../core/inventory/snapshot.ts'
+import { wordsBeyondDefault } from '../../core/inventory/policy-words.ts'
 import type { Vm } from '../../core/inventory/vm.ts'
 import { MigrationError, type MigrationFailure } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { Presence } from '../../core/migration/presence.ts'
-import type { StartOptions } from '../../core/migration/start-options.ts'
+import { compressions, type StartOptions } from '../../core/migration/start-options.ts'
 import { askTakes, finishTakes, migrateTakes, prepareTakes, retireTakes } from '../../core/sim/physics/timings.ts'
 import { SimRefusal, type SimWorld } from '../../core/sim/sim-world.ts'
 import { diskOf, leftOf, type Transfer } from '../../core/sim/transfer.ts'
@@ -41,6 +42,7 @@ export class SimulatedHost implements Hypervisor {
   readonly driver = driver
   readonly capabilities: Capabilities = {
     inFlight: { rate: true, downtimeLimit: true, throttle: true, postCopy: true },
+    atStart: { compression: compressions },
     rateStep: bytesPerSecond(1),
     selfCompleting: false,
   }
@@ -65,7 +67,14 @@ export class SimulatedHost implements Hypervisor {
     return this.#snapshot.vms.flatMap(vm => {
       const copy = this.#world.copyOf(vm.id, this.host)
       if (copy === undefined || copy === 'incoming' || copy === 'ready') return []
-      return [{ vm: { ...vm, host: this.host }, presence: this.#world.presence(this.host, vm.id) }]
+      return [
+        {
+          vm: { ...vm, host: this.host },
+          presence: this.#world.presence(this.host, vm.id),
+          own: wordsBeyondDefault(vm),
+          unread: [],
+        },
+      ]
     })
   }
 
@@ -98,7 +107,7 @@ export class SimulatedHost implements Hypervisor {
   async definition(vm: VmId, signal: AbortSignal): Promise<Definition> {
     await this.#takes(askTakes, signal)
     if (this.#world.copyOf(vm, this.host) === undefined)
-      throw new MigrationError(vm, { code: 'source-refused', detail: `${this.host} has no VM of that name` })
+      throw new MigrationError(vm, { code: 'not-there', detail: `${this.host} has no VM of that name` })
     return { driver, vm, text: JSON.stringify(this.#vm(vm)) }
   }
 
@@ -147,7 +156,7 @@ export class SimulatedHost implements Hypervisor {
     return this.#does(vm, askTakes, signal, () => this.#world.resume(this.host, vm))
   }
 
-  retire(vm: VmId, _proof: RunsElsewhere, signal: AbortSignal): Promise<void> {
+  retire(vm: VmId, _proof: RunsElsewhere, _kept: Definition | undefined, signal: AbortSignal): Promise<void> {
     return this.#does(vm, retireTakes, signal, () => this.#world.retire(this.host, vm))
   }
 

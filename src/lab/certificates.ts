@@ -1,4 +1,4 @@
-/** Certificates for tests, made with openssl: an authority, and what it signs. */
+/** Certificates for labs and tests, made with openssl: an authority, and what it signs. */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -37,7 +37,8 @@ export function newAuthority(folder: string, name: string): Authority {
       const lines = [
         'basicConstraints = CA:FALSE',
         'keyUsage = digitalSignature, keyEncipherment',
-        `extendedKeyUsage = ${server ? 'serverAuth' : 'clientAuth'}`,
+        // A host is a client too: of the host it sends memory to.
+        `extendedKeyUsage = ${server ? 'serverAuth, clientAuth' : 'clientAuth'}`,
         ...(server ? [`subjectAltName = ${names.join(', ')}`] : []),
       ]
       writeFileSync(extensions, `${lines.join('\n')}\n`)
