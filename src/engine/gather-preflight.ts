@@ -44,7 +44,6 @@ export interface GatherOptions {
   readonly taken: Taken
   readonly question: Question
   readonly clock: Clock
-  readonly copiesDisks: boolean
   /** Told what is being done, a line at a time. */
   readonly onProgress: (line: string) => void
 }
@@ -112,7 +111,6 @@ export async function gatherPreflight(options: GatherOptions, signal: AbortSigna
       vms,
       links,
       answers,
-      copiesDisks: options.copiesDisks,
     }
   } finally {
     await Promise.allSettled(asked.map(({ probe }) => probe.close()))

@@ -42,7 +42,7 @@ What each rule means: docs/libvirt.md.`,
         const { config, clock, hosts } = fleet
         onProgress(`asking ${config.sites.flatMap(each => each.hosts).length} hosts for their VMs`)
         const taken = await takeSnapshot(config, hosts, clock, signal)
-        const facts = await gatherPreflight({ config, taken, question, clock, copiesDisks: true, onProgress }, signal)
+        const facts = await gatherPreflight({ config, taken, question, clock, onProgress }, signal)
         const found = preflight(facts)
         const left = config.sites.filter(({ name }) => question.endangered.includes(name))
         const summary = summaryOf(

@@ -5,7 +5,6 @@ import { few, type Table, type TargetRule, type VmRule, when } from './reason.ts
 import type { VmDisk, VmProfile } from './vm-profile.ts'
 
 export interface DiskReasons {
-  readonly 'disk-not-copied': { readonly disk: string; readonly source: string; readonly size: Bytes | undefined }
   readonly 'disk-cache': { readonly disk: string; readonly source: string }
   readonly 'disk-transient': { readonly disk: string }
   readonly 'pool-missing': { readonly disk: string; readonly folder: string; readonly pools: readonly string[] }
@@ -23,13 +22,6 @@ export interface DiskReasons {
 }
 
 export const diskTable: Table<DiskReasons> = {
-  'disk-not-copied': {
-    severity: 'blocks',
-    says: ({ disk, source, size }) =>
-      `its disk ${disk} (${source}${size === undefined ? '' : `, ${showBytes(size)}`}) is only at its host, and this version copies no disks`,
-    next: () =>
-      'put it on storage that both hosts mount and say <shareable/> with cache none, or on network storage (RBD, iSCSI, NBD)',
-  },
   'disk-cache': {
     severity: 'blocks',
     says: ({ disk, source }) =>
@@ -97,11 +89,6 @@ const poolFor = (disk: VmDisk, pools: readonly PoolProfile[]): PoolProfile | und
   disk.pool === undefined
     ? pools.find(({ path }) => path !== undefined && disk.source !== undefined && path === folderOf(disk.source))
     : pools.find(({ name }) => name === disk.pool)
-
-const notCopied: TargetRule<DiskReasons> = (vm, { copiesDisks }) =>
-  copiesDisks
-    ? []
-    : disksToCopy(vm).map(({ name, source = '', size }) => ({ rule: 'disk-not-copied', disk: name, source, size }))
 
 /** Shared by word only, and written through the host's cache: what another host reads may be old. */
 export const cachedDisks = (vm: VmProfile): readonly VmDisk[] =>
@@ -172,4 +159,4 @@ const secrets: TargetRule<DiskReasons> = (vm, { target }) => {
 }
 
 export const diskVmRules: readonly VmRule<DiskReasons>[] = [cache, transient, backing]
-export const diskTargetRules: readonly TargetRule<DiskReasons>[] = [notCopied, place, room, secrets]
+export const diskTargetRules: readonly TargetRule<DiskReasons>[] = [place, room, secrets]

@@ -56,7 +56,6 @@ function factsWith(vms: readonly VmProfile[], change: Partial<PreflightFacts> = 
     vms,
     links: [sampleLink('a-1', 'b-1'), sampleLink('a-1', 'b-2')],
     answers: vms.flatMap(({ id }) => ['b-1', 'b-2'].map(target => sampleAnswer(id, target))),
-    copiesDisks: true,
     ...change,
   }
 }

@@ -21,7 +21,6 @@ export interface PreflightFacts {
   readonly vms: readonly VmProfile[]
   readonly links: readonly LinkProfile[]
   readonly answers: readonly TargetAnswer[]
-  readonly copiesDisks: boolean
 }
 
 export interface TargetVerdict {
@@ -92,7 +91,7 @@ export function preflight(facts: PreflightFacts): Preflight {
     const there = to.map((target): TargetVerdict => {
       const answer = answers.get(`${vm.id} ${target.id}`)
       const against = targetRules
-        .flatMap(rule => rule(vm, { source, target, answer, copiesDisks: facts.copiesDisks }))
+        .flatMap(rule => rule(vm, { source, target, answer }))
         .map(reason => about(reason, vm.host, target.id, vm.id))
       const closed = badHosts.has(target.id) || badLinks.has(`${source.id} ${target.id}`)
       return { target: target.id, takesIt: !stuck && !closed && !against.some(blocks), findings: against }

@@ -36,8 +36,6 @@ export interface TargetFacts {
   readonly source: HostProfile
   readonly target: HostProfile
   readonly answer: TargetAnswer | undefined
-  /** Lifeboat copies disks that the target does not reach. */
-  readonly copiesDisks: boolean
 }
 
 /** A rule with one reason or none. */

@@ -35,7 +35,6 @@ const atTarget = (
   target: Partial<HostProfile> = {},
   answer: Partial<TargetAnswer> = {},
   source: Partial<HostProfile> = {},
-  copiesDisks = true,
 ) =>
   told(
     targetRules.flatMap(rule =>
@@ -43,7 +42,6 @@ const atTarget = (
         source: sampleHost('a-1', source),
         target: sampleHost('b-1', target),
         answer: sampleAnswer('web-1', 'b-1', answer),
-        copiesDisks,
       }),
     ),
   )
@@ -362,12 +360,8 @@ describe('VMs at a target', () => {
   ]
   for (const [what, rules, ...change] of cases) test(what, () => assert.deepEqual(atTarget(...change), rules))
 
-  test('a disk that only its host has, while nobody copies', () => {
-    assert.deepEqual(atTarget({ disks: [sampleDisk()] }, {}, {}, {}, false), ['disk-not-copied'])
-    assert.deepEqual(atTarget({ disks: [sampleDisk({ shared: true })] }, {}, {}, {}, false), [])
-  })
   test('a target that gave no answer about it is asked nothing more', () => {
-    const facts = { source: sampleHost('a-1'), target: sampleHost('b-1'), answer: undefined, copiesDisks: true }
+    const facts = { source: sampleHost('a-1'), target: sampleHost('b-1'), answer: undefined }
     assert.deepEqual(told(targetRules.flatMap(rule => rule(sampleVm('web-1'), facts))), [])
   })
 })

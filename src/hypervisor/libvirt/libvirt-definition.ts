@@ -1,7 +1,7 @@
 /** What a libvirt source tells a libvirt target about a VM, and the target the source, as text. */
 import { z } from 'zod'
-import type { Definition } from '../hypervisor.ts'
 import { bytes } from '../../core/units.ts'
+import type { Definition } from '../hypervisor.ts'
 
 const size = z.number().transform(bytes)
 const imageSchema = z.object({

@@ -14,7 +14,7 @@ import { tombstoneName } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseLibvirtDefinition } from './libvirt-definition.ts'
 import { presenceOf } from './libvirt-presence.ts'
-import { type Copy, type Destination, refusalOf } from './migration-params.ts'
+import { type Copy, type Destination, noCopy, refusalOf } from './migration-params.ts'
 import { StorageRoom } from './storage-room.ts'
 
 const askEvery = ms(50)
@@ -61,14 +61,6 @@ export class Target {
     }
   }
 
-  async #insistOnOptions(vm: VmId, options: StartOptions, signal: AbortSignal): Promise<void> {
-    // Its version is known once it was asked for anything.
-    if (options.compression !== 'none') await this.#domains.daemon.find(vm, signal)
-    const detail = refusalOf(options, this.#domains.daemon.version)
-    if (detail !== undefined)
-      throw new MigrationError(vm, { code: 'target-unfit', detail: `${this.#domains.host}: ${detail}` })
-  }
-
   /** What a failed {@link prepare} made, as far as this host can be asked; the next attempt clears it away anyway. */
   async #clearUp(vm: VmId, cause: unknown): Promise<void> {
     if (cause instanceof MigrationError || cause instanceof HostUnreachable) return
@@ -82,11 +74,25 @@ export class Target {
     }
   }
 
+  async #insistOnOptions(vm: VmId, options: StartOptions, signal: AbortSignal): Promise<void> {
+    // Its version is known once it was asked for anything.
+    if (options.compression !== 'none') await this.#domains.daemon.find(vm, signal)
+    const detail = refusalOf(options, this.#domains.daemon.version)
+    if (detail !== undefined)
+      throw new MigrationError(vm, { code: 'target-unfit', detail: `${this.#domains.host}: ${detail}` })
+  }
+
   #landing(copy: Copy): Landing {
     const { connectUri, migrationAddress, listenAddress: listen, tls } = this.#reached
     const address = migrationAddress.includes(':') ? `[${migrationAddress.replace(/^\[|\]$/g, '')}]` : migrationAddress
-    const host = this.#domains.host
-    const to: Destination = { connect: connectUri, migrate: `tcp://${address}`, listen, tls, host, copy }
+    const to: Destination = {
+      connect: connectUri,
+      migrate: `tcp://${address}`,
+      listen,
+      tls,
+      host: this.#domains.host,
+      copy,
+    }
     return { driver: 'libvirt', uri: JSON.stringify(to) }
   }
 
@@ -115,7 +121,7 @@ export class Target {
 
   /** libvirt finds the connection's end by itself; both sides are named anew. */
   reopen(_vm: VmId, _signal: AbortSignal): Promise<Landing> {
-    return Promise.resolve(this.#landing({ targets: [], incremental: false }))
+    return Promise.resolve(this.#landing(noCopy))
   }
 
   /** The source's daemon has it run. */
@@ -124,7 +130,6 @@ export class Target {
       const { state } = await this.#domains.presence(vm, inner)
       return state === 'running' || state === 'split' ? true : undefined
     })
-    await this.#storage.settle(vm, signal)
   }
 
   /** libvirt does not carry autostart over, and a definition that was written over here may have had it. */
@@ -132,6 +137,7 @@ export class Target {
     const { name, persistent, autostart } = parseLibvirtDefinition(text)
     const dom = await this.#domains.daemon.find(vm, signal)
     if (dom === undefined) throw new Error(`${this.#domains.host} has no domain ${name} any more`)
+    await this.#storage.settle(vm, signal)
     await this.#removeTombstone(dom, signal)
     if (!persistent) return
     try {

@@ -31,6 +31,16 @@ export interface DomainTraits {
   readonly overrulesSafety: boolean
 }
 
+/** Which disks are copied, as the target decided. */
+export interface Copy {
+  /** As the guest sees them. */
+  readonly targets: readonly string[]
+  /** Only the top of each chain: the target has the rest. */
+  readonly incremental: boolean
+}
+
+export const noCopy: Copy = { targets: [], incremental: false }
+
 /** As libvirt writes versions: major · 10⁶ + minor · 10³ + release. */
 export type LibvirtVersion = number
 const resumesSince: LibvirtVersion = 8_005_000
@@ -61,14 +71,6 @@ export function refusalOf(options: StartOptions, version: LibvirtVersion | undef
 }
 
 const squeezes = (compression: Compression): boolean => compression === 'zlib' || compression === 'zstd'
-
-/** Which disks are copied, as the target decided. */
-export interface Copy {
-  /** As the guest sees them. */
-  readonly targets: readonly string[]
-  /** Only the top of each chain: the target has the rest. */
-  readonly incremental: boolean
-}
 
 /**
  * A VM that is defined at its source is defined at its target, and at its source no more: both belong to the step that ends the source,
@@ -107,13 +109,13 @@ export interface Destination {
   readonly connect: string
   /** Where memory goes; the target's daemon chooses a port. */
   readonly migrate: string
+  /** For what an operator reads. */
+  readonly host: string
+  readonly copy: Copy
   /** The address at which the target's QEMU listens. @default all it has */
   readonly listen?: string | undefined
   /** Memory is encrypted. `name`: what the target's certificate must say. @default the host in {@link Destination.migrate} */
   readonly tls?: { readonly name?: string | undefined } | undefined
-  /** For what an operator reads. */
-  readonly host: string
-  readonly copy: Copy
 }
 
 /**
@@ -132,6 +134,7 @@ export function paramsOf(
     param.string('migrate_uri', migrate),
     ...(rate === undefined ? [] : [param.ullong('bandwidth', speedOf(shareOfEach(rate, copy)))]),
     ...(rate === undefined || !options.postCopy ? [] : [param.ullong('bandwidth.postcopy', speedOf(rate))]),
+    ...copy.targets.map(target => param.string('migrate_disks', target)),
     ...(listen === undefined ? [] : [param.string('listen_address', listen)]),
     ...(tls?.name === undefined ? [] : [param.string('tls.destination', tls.name)]),
     ...(options.channels > 1 || squeezes(options.compression)
@@ -144,7 +147,6 @@ export function paramsOf(
           param.int('auto_converge.increment', percent(options.throttle.step)),
         ]
       : []),
-    ...copy.targets.map(target => param.string('migrate_disks', target)),
   ]
 }
 

@@ -9,7 +9,7 @@ import type { Listing } from '../hypervisor.ts'
 import { type Daemon, idOf, isNoDomain, uuidText } from './daemon.ts'
 import { type DomainNeeds, needsOf } from './domain-needs.ts'
 import { overrulesSafety, factsOf } from './domain-xml.ts'
-import { flagsOf } from './migration-params.ts'
+import { flagsOf, noCopy } from './migration-params.ts'
 import { askedAtOnce } from './probe-host.ts'
 import { XmlError } from './xml.ts'
 
@@ -175,14 +175,7 @@ async function rehearse(
 ): Promise<Rehearsal> {
   const { disks } = factsOf(xml)
   const overrules = overrulesSafety(disks) || disks.some(disk => !disk.shared)
-  const flags = flagsOf(
-    plainStart,
-    { persistent, overrulesSafety: overrules },
-    {
-      tls: undefined,
-      copy: { targets: [], incremental: false },
-    },
-  )
+  const flags = flagsOf(plainStart, { persistent, overrulesSafety: overrules }, { tls: undefined, copy: noCopy })
   try {
     await daemon.call('domainMigrateBegin3Params', { dom, params: [], flags }, signal)
     return { allowed: true }

@@ -10,16 +10,17 @@ import type { CopyState } from './mirrors.ts'
  * @param memory of the guest
  */
 export function withDisks(sample: Sample, { stage, error, failure, disk, writes }: CopyState, memory: Bytes): Sample {
-  const whole = stage === 'disks' || sample.total === 0 ? memory : sample.total
-  const ofMemory = stage === 'disks' ? { ...noSample, remaining: whole } : sample
+  // A migration that is being set up knows nothing of memory yet.
+  const waits = stage === 'disks' || (stage === 'memory' && sample.total === 0)
+  const ofMemory = waits ? { ...noSample, remaining: memory, total: memory } : sample
   return {
     ...ofMemory,
-    status: stage === 'memory' ? sample.status : stage === 'disks' ? 'active' : stage,
+    status: waits ? 'active' : stage === 'memory' ? sample.status : stage,
     sent: bytes(ofMemory.sent + disk.copied),
     remaining: bytes(ofMemory.remaining + disk.remaining),
-    total: bytes(whole + disk.total),
+    total: bytes(ofMemory.total + disk.total),
     disk,
-    dirtyRate: stage === 'disks' ? writes : ofMemory.dirtyRate && bytesPerSecond(ofMemory.dirtyRate + writes),
+    dirtyRate: waits ? writes : ofMemory.dirtyRate && bytesPerSecond(ofMemory.dirtyRate + writes),
     error: error ?? ofMemory.error,
     failure,
   }
