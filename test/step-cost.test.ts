@@ -77,31 +77,34 @@ const gotOn = (state: Evacuation, at: number): Evacuation => ({
   ),
 })
 
-/** The least and the middle of what a tick takes, second by second. @unit ms */
-function costOf(ways: Ways, hosts: number, flow: 'get on' | 'are silent'): { least: number; middle: number } {
-  let state = inFlight(ways, hosts)
-  const took: number[] = []
-  for (let at = 1_000; at <= 50_000; at += 1_000) {
-    if (flow === 'get on') state = gotOn(state, at)
-    const began = performance.now()
-    state = step(state, tick, instant(at)).state
-    took.push(performance.now() - began)
-  }
-  assert.equal(state.migrations.count('pre-copy'), flowing)
-  // All that flows is silent after ten seconds, and called back after a minute where there is another way.
-  const settled = took.slice(15).sort((a, b) => a - b)
-  return { least: settled[0] ?? Number.NaN, middle: settled[Math.floor(settled.length / 2)] ?? Number.NaN }
+/** What this thread had of the processor, whatever else runs on it. @unit ms */
+const ofProcessor = (): number => {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
 }
 
-/** What else runs on this machine only adds to it: the least of many is what it costs. @unit ms */
-const most = 10
+/** What a tick takes, on average over many. @unit ms */
+function costOf(ways: Ways, hosts: number, flow: 'get on' | 'are silent'): number {
+  let state = inFlight(ways, hosts)
+  let took = 0
+  // All that flows is silent after ten seconds, and called back after a minute where there is another way.
+  const [from, to] = [16_000, 55_000]
+  for (let at = 1_000; at <= to; at += 1_000) {
+    if (flow === 'get on') state = gotOn(state, at)
+    const began = ofProcessor()
+    state = step(state, tick, instant(at)).state
+    if (at >= from) took += ofProcessor() - began
+  }
+  assert.equal(state.migrations.count('pre-copy'), flowing)
+  return took / (1 + (to - from) / 1_000)
+}
 
 describe('one step with a thousand in flight takes less than ten milliseconds', () => {
   for (const ways of ['one way', 'two ways'] as const)
     for (const flow of ['get on', 'are silent'] as const)
       test(`${ways}, and all ${flow}`, t => {
-        const { least, middle } = costOf(ways, 50, flow)
-        t.diagnostic(`${least.toFixed(2)} ms at least, ${middle.toFixed(2)} ms in the middle`)
-        assert.ok(least < most, `${least.toFixed(1)} ms at least, ${middle.toFixed(1)} ms in the middle`)
+        const took = costOf(ways, 50, flow)
+        t.diagnostic(`${took.toFixed(2)} ms`)
+        assert.ok(took < 10, `${took.toFixed(1)} ms`)
       })
 })
