@@ -100,6 +100,7 @@ export const eachSecond = (from: number, to: number, facts: (at: number) => read
 
 export interface ViewChange {
   readonly admitting?: boolean
+  readonly deadline?: Instant
   readonly network?: ReadonlyMap<string, PathSignal>
 }
 export const viewOf = (state: Evacuation, now: Instant, change: ViewChange = {}): PolicyView => ({

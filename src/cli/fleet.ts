@@ -5,6 +5,7 @@ import { loadConfig } from '../config/load-config.ts'
 import { type SiteId, siteId } from '../core/ids.ts'
 import type { Snapshot } from '../core/inventory/snapshot.ts'
 import { knownBefore } from '../engine/known-before.ts'
+import type { Milliseconds } from '../core/units.ts'
 import { type Hosts, openHosts } from '../engine/open-hosts.ts'
 import { realClock } from '../engine/real-clock.ts'
 import { takeSnapshot, type Taken } from '../engine/take-snapshot.ts'
@@ -69,6 +70,10 @@ export async function snapshotOf(fleet: Fleet, signal: AbortSignal): Promise<Tak
   }
   return { ...taken, snapshot: withPriors(fleet, taken.snapshot) }
 }
+
+/** What the operator knows of the time there is. @param deadline from now on */
+export const within = (snapshot: Snapshot, deadline: Milliseconds | undefined): Snapshot =>
+  deadline === undefined ? snapshot : { ...snapshot, deadline }
 
 /** Of paths that lifeboat.yaml says little of, what was measured before. */
 function withPriors({ stateDir, clock }: Fleet, snapshot: Snapshot): Snapshot {

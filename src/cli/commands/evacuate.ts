@@ -13,7 +13,7 @@ import { defaultPolicy, policyByName, policyNames } from '../../core/policy/poli
 import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { reportOf } from '../../core/report/report.ts'
 import { showTriage } from '../../core/report/triage-sentence.ts'
-import type { BytesPerSecond } from '../../core/units.ts'
+import type { BytesPerSecond, Milliseconds } from '../../core/units.ts'
 import { learnedBefore } from '../../engine/learned-before.ts'
 import { serveOrders } from '../../engine/control-socket.ts'
 import { realClock } from '../../engine/real-clock.ts'
@@ -24,7 +24,7 @@ import type { Journal } from '../../journal/journal.ts'
 import { replay } from '../../journal/replay.ts'
 import { createJournal, openJournal } from '../../journal/sqlite-journal.ts'
 import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
-import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet } from '../fleet.ts'
+import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet, within } from '../fleet.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
 import { whoami } from '../identity.ts'
 import { watchNetwork } from '../watch-network.ts'
@@ -41,6 +41,7 @@ export interface EvacuateFlags {
   readonly policy?: string
   readonly maxParallel?: number
   readonly bandwidth?: BytesPerSecond
+  readonly deadline?: Milliseconds
   readonly yes?: boolean
   readonly dryRun?: boolean
   readonly plan?: string
@@ -74,6 +75,9 @@ that allows it), 4 not all VMs fit, 130 interrupted.`,
     )
     .addOption(countOption('--max-parallel <n>', 'at most so many migrations at a time, whatever the policy wants', 1))
     .addOption(quantityOption('--bandwidth <rate>', 'rate', 'for all migrations together, like 200Mbit/s'))
+    .addOption(
+      quantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15min: says who does not fit'),
+    )
     .option('--yes', 'do not ask')
     .option('--dry-run', 'show the plan and do nothing')
     .option('--plan <file>', 'a plan you edited (lifeboat plan SITE -o json > plan.json): its order, its targets')
@@ -112,7 +116,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   const lock = flags.dryRun === true ? undefined : lockSite(fleet.stateDir, siteNamed(fleet, site))
   try {
     const taken = await snapshotOf(fleet, signal)
-    const { snapshot } = taken
+    const snapshot = within(taken.snapshot, flags.deadline)
     warnAbout(taken)
     const request: PlanRequest = {
       snapshot,

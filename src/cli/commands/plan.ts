@@ -6,7 +6,9 @@ import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.
 import { learnedBefore } from '../../engine/learned-before.ts'
 import { exitCode } from '../exit.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
-import { questionOf, snapshotOf, withFleet } from '../fleet.ts'
+import type { Milliseconds } from '../../core/units.ts'
+import { questionOf, snapshotOf, withFleet, within } from '../fleet.ts'
+import { quantityOption } from '../quantity-option.ts'
 import { formatOf, outJson, outLines } from '../output.ts'
 import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
@@ -17,6 +19,7 @@ interface PlanFlags {
   readonly policy?: string
   readonly check?: string
   readonly partial?: boolean
+  readonly deadline?: Milliseconds
   readonly output?: string
 }
 
@@ -29,6 +32,9 @@ export function addPlan(program: Program): void {
     .option('--policy <name>', `one of ${policyNames.join(', ')}`)
     .option('--check <file>', 'judge this plan against the world as it is now, and show it; make no other')
     .option('--partial', 'with --check: let pass what the plan leaves open')
+    .addOption(
+      quantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15min: says who does not fit'),
+    )
     .option('-o, --output <format>', 'text or json')
     .addHelpText(
       'after',
@@ -44,7 +50,7 @@ Exits with 4 when some VMs do not fit anywhere; each is listed with every reason
         const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
         const { slots, order = 'inventory' } = policyByName(policy)
         const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))
-        const { snapshot } = taken
+        const snapshot = within(taken.snapshot, flags.deadline)
         warnAbout(taken)
         const { bandwidth, maxParallel } = fleet.config.policy
         const request: PlanRequest = { snapshot, ...question, policy, slots, order, bandwidth }

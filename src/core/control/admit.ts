@@ -1,6 +1,7 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
 import type { HostId } from '../ids.ts'
 import { type Instant, plus } from '../instant.ts'
+import { deadlineOf } from '../forecast/deadline.ts'
 import { findHost, wayBetween } from '../inventory/snapshot.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
@@ -19,6 +20,7 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
   const { started, migrations } = state
   const { snapshot, limits } = started
   const targets = targetsNow(state)
+  const deadline = deadlineOf(snapshot, started.endangered)
   const { intents, next } = state.policy.decide({
     now,
     snapshot,
@@ -28,6 +30,7 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
     migrations,
     vmOf: id => vmOf(state, id),
     plannedTo: id => state.planned.get(id),
+    deadline: deadline === undefined ? undefined : plus(state.startedAt, deadline.at),
     network: state.network,
     freeAt: host => freeMemory(state.ledger, host),
   })

@@ -14,6 +14,7 @@ import { beginTrial, mayRaiseCap, type PathEstimate } from '../forecast/path-cap
 import { fullness } from '../forecast/path-signal.ts'
 import type { VmId } from '../ids.ts'
 import { loadsOf, preparations } from './finish-first/ahead.ts'
+import { Lateness } from './finish-first/lateness.ts'
 import { type Lane, Lanes } from './finish-first/lanes.ts'
 import { blank, look, type Memory, silentFor } from './finish-first/memory.ts'
 import { counted } from './finish-first/queues.ts'
@@ -36,7 +37,8 @@ function policyWith(memory: Memory): Policy {
 function decided(memory: Memory, view: PolicyView): { readonly intents: Decided['intents']; readonly memory: Memory } {
   const { migrations, snapshot, limits } = view
   const lanes = new Lanes(snapshot, memory.paths, limits.bandwidth)
-  const turn = new Turn(view, lanes, memory)
+  const late = new Lateness(view, lanes, memory.queues)
+  const turn = new Turn(view, lanes, memory, late)
   for (const m of migrations.in('switchover')) turn.stands(m)
   for (const m of migrations.in('post-copy')) turn.flows(m)
   for (const m of migrations.in('pre-copy')) turn.flows(m)
@@ -47,7 +49,7 @@ function decided(memory: Memory, view: PolicyView): { readonly intents: Decided[
   const isSilent = ({ key }: Lane): boolean => memory.mute.has(key)
   const takeovers = new Takeovers(view, lanes, queues, loads, isSilent)
   const ahead = [
-    ...preparations(view, lanes, queues, loads, isSilent),
+    ...preparations(view, lanes, queues, loads, isSilent, late),
     ...takeovers.fromQueues(),
     ...takeovers.fromSilentWays(),
     ...takeovers.fromSilence(m => silentFor(memory.moved, m, view.now)),

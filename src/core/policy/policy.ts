@@ -29,6 +29,8 @@ export interface PolicyView {
   readonly vmOf: (id: VmId) => Vm
   /** Where the plan wants it to go. */
   readonly plannedTo: (id: VmId) => HostId | undefined
+  /** Until when all has to be home; undefined when nothing is known. */
+  readonly deadline?: Instant | undefined
   /** By path ({@link pathKey}): what the network showed last. Empty where nobody looks. */
   readonly network: ReadonlyMap<string, PathSignal>
   /** Memory that nobody has and nobody was promised. */

@@ -28,6 +28,7 @@ import { mebibytes, ms } from '../../units.ts'
 import type { Intent } from '../policy.ts'
 import { preparations } from './ahead.ts'
 import { type Lane, Lanes } from './lanes.ts'
+import { Lateness } from './lateness.ts'
 import { counted } from './queues.ts'
 
 const preparing = (state: Evacuation): number => state.migrations.count('preparing')
@@ -126,7 +127,8 @@ describe('each way has its own', () => {
       const view = viewOf(state, instant(1_000), { admitting: true })
       const lanes = new Lanes(view.snapshot, new Map(), undefined)
       const isSilent = ({ key }: Lane): boolean => silent.includes(key)
-      const intents = preparations(view, lanes, counted(undefined, view, lanes), new Map(), isSilent)
+      const late = new Lateness(view, lanes, undefined)
+      const intents = preparations(view, lanes, counted(undefined, view, lanes), new Map(), isSilent, late)
       return intents.flatMap(each => (each.kind === 'prepare' ? ([...each.candidates][0]?.prefer ?? []) : []))
     }
     assert.deepEqual(prepared([]), ['b-1', 'c-1'])

@@ -7,6 +7,7 @@ import { bytesToMove, type Vm } from '../../inventory/vm.ts'
 import type { Queued } from '../../migration/migration.ts'
 import type { Candidate, Intent, PolicyView } from '../policy.ts'
 import type { Lane, Lanes } from './lanes.ts'
+import type { Lateness } from './lateness.ts'
 import { boundFor, type Queues } from './queues.ts'
 import { optionsFor } from './start-options-for.ts'
 import { hostsTo, type Load, type Loads, rateOf, waysFrom } from './ways.ts'
@@ -26,6 +27,7 @@ export function preparations(
   queues: Queues,
   loads: Loads,
   isSilent: (lane: Lane) => boolean,
+  late: Lateness,
 ): readonly Intent[] {
   if (view.migrations.count('queued', 'preparing') === 0) return []
   const intents: Intent[] = []
@@ -38,7 +40,8 @@ export function preparations(
   for (const [key, { vms, lane }] of queues.byLane) {
     const load = loads.get(key) ?? { count: 0, busy: 0, bytes: 0 }
     const wanted = lane === undefined ? aheadLeast : isAvoided(lane, vms) ? 0 : wantedAhead(view, load, vms, lane)
-    if (wanted > 0) intents.push({ kind: 'prepare', candidates: candidates(view, lanes, vms, loads), atMost: wanted })
+    if (wanted > 0)
+      intents.push({ kind: 'prepare', candidates: candidates(view, lanes, vms, loads, late), atMost: wanted })
   }
   return intents
 }
@@ -76,7 +79,13 @@ function wantedAhead(view: PolicyView, { count, busy }: Load, vms: readonly VmId
 }
 
 /** In order; those that find no place do not count, and do not stand in the way. */
-function* candidates(view: PolicyView, lanes: Lanes, vms: readonly VmId[], loads: Loads): Generator<Candidate> {
+function* candidates(
+  view: PolicyView,
+  lanes: Lanes,
+  vms: readonly VmId[],
+  loads: Loads,
+  late: Lateness,
+): Generator<Candidate> {
   let looked = 0
   for (const vm of vms) {
     const m = view.migrations.get(vm)
@@ -84,6 +93,7 @@ function* candidates(view: PolicyView, lanes: Lanes, vms: readonly VmId[], loads
     if ((looked += 1) > lookahead) return
     const prefer = boundFor(view, m) ?? soonest(view, lanes, m, loads)
     const lane = prefer === undefined ? undefined : lanes.lane(m.source, prefer)
+    if (lane !== undefined && late.yields(m, lane) !== undefined) continue
     const again = prefer !== undefined && m.excluded.includes(prefer)
     yield { vm, options: optionsFor(view.vmOf(vm), lane, m.attempts > 0), prefer, again }
   }

@@ -43,9 +43,9 @@ describe('what a migration crosses', () => {
     assert.deepEqual([seen.narrowest, seen.usual], [5_000_000, megabitsPerSecond(70)])
   })
 
-  test('where neighbours are said to take all of it, and where nothing goes through, connections live all the same', () => {
+  test('where neighbours are said to take all of it a tenth is ours; where nothing goes through, connections live all the same', () => {
     const path = aPath('a', 'b', { capacity: hundred, background: megabitsPerSecond(300) })
-    assert.equal(declaredFor(path), floor)
+    assert.equal(declaredFor(path), hundred / 10)
     assert.equal(laneOf(worldOf({ capacity: hundred }), estimates({ capacity: 0 })).narrowest, floor)
     assert.equal(declaredFor(aPath('a', 'b', { background: megabitsPerSecond(300) })), undefined)
   })

@@ -43,9 +43,12 @@ const singleMay = 1.25
 const streamLimit = ({ perFlow, rtt, loss }: Path): number =>
   Math.min(perFlow ?? Number.POSITIVE_INFINITY, lossLimit(rtt ?? 0, loss ?? 0))
 
+/** Other people who have all of a path give up so much of it: lives go before downloads, and they keep nine tenths. */
+const leastOfOthers = 0.1
+
 /** What a path has for us by what is stated of it: other people's part is taken off. */
 export const declaredFor = ({ capacity, background }: Path): number | undefined =>
-  capacity === undefined ? undefined : Math.max(floor, capacity - (background ?? 0))
+  capacity === undefined ? undefined : Math.max(floor, capacity - (background ?? 0), capacity * leastOfOthers)
 
 /** Lanes are the same for as long as the estimates are. */
 const known = new WeakMap<Snapshot, WeakMap<Estimates, Map<HostId, Map<HostId, Lane>>>>()

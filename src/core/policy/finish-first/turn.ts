@@ -9,6 +9,7 @@ import { whyAdjusted } from '../../report/why-adjusted.ts'
 import type { Intent, PolicyView } from '../policy.ts'
 import { ladder } from './ladder.ts'
 import { floor, type Lane, type Lanes } from './lanes.ts'
+import type { Lateness } from './lateness.ts'
 import { averageAfter, type Flowing, type Memory, silentAfter, silentFor } from './memory.ts'
 import { firstDowntime, roomBeside } from './start-options-for.ts'
 
@@ -53,15 +54,17 @@ export class Turn {
   readonly #view: PolicyView
   readonly #lanes: Lanes
   readonly #memory: Memory
+  readonly #late: Lateness
   readonly #paths = new Map<string, OnPath>()
   readonly #queues = new Map<string, InQueue>()
   readonly intents: Intent[] = []
   #flowing = 0
 
-  constructor(view: PolicyView, lanes: Lanes, memory: Memory) {
+  constructor(view: PolicyView, lanes: Lanes, memory: Memory, late: Lateness) {
     this.#view = view
     this.#lanes = lanes
     this.#memory = memory
+    this.#late = late
     for (const m of view.migrations.in('pre-copy', 'post-copy', 'switchover')) {
       const seen = memory.moved.get(m.vm)
       if (seen !== undefined && seen.sent > 0 && this.#silentFor(m) < averageAfter)
@@ -126,6 +129,19 @@ export class Turn {
       this.#flowing += 1
       return
     }
+    const yields = m.phase === 'pre-copy' ? this.#late.yields(m, lane) : undefined
+    if (yields !== undefined) {
+      on.flowing += 1
+      this.#flowing += 1
+      if (m.tuning.rate === undefined || m.tuning.rate > floor)
+        this.intents.push({
+          kind: 'adjust',
+          vm: m.vm,
+          tuning: { ...m.tuning, rate: bytesPerSecond(floor) },
+          why: yields,
+        })
+      return
+    }
     const taken = this.#take(m, lane)
     if (m.phase === 'pre-copy' && m.cancelling !== undefined) return
     const free = this.#lanes.isFree(lane, taken)
@@ -186,6 +202,11 @@ export class Turn {
     const on = this.#on(lane)
     const queue = this.#in(lane)
     if (on.flowing === 0 && !this.#mayGoIntoSilence(on)) return
+    const yields = this.#late.yields(m, lane)
+    if (yields !== undefined) {
+      this.intents.push({ kind: 'release', vm: m.vm, why: yields })
+      return
+    }
     const busy = this.#busy(m.vm, lane)
     const offered = this.#lanes.offer(lane, m.options.channels, busy)
     const whole = Math.min(lane.narrowest, limits.bandwidth ?? Number.POSITIVE_INFINITY)
