@@ -258,6 +258,7 @@ describe('the monitor', { skip }, () => {
     for (const [mbits, rtt] of [
       [50, 40],
       [15, 80],
+      [10, 10],
       [100, 10],
     ] as const) {
       test(`finds ${mbits} Mbit/s within a fifth, and backs off at the first sign of a queue`, async () => {

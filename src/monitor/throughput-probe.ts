@@ -92,9 +92,9 @@ async function watch(
       const stoppedBy = over?.code === 0 ? 'byte-limit' : 'time-limit'
       return readingOf(options, samples, { stoppedBy, bound: 'at-least', rate: (sent / took) * 1000 }, ms(took), sent)
     }
+    await clock.sleep(lookEvery, signal)
     const sample = await lookOnce(probe, port, signal)
     if (sample !== undefined) samples.push(sample)
-    await clock.sleep(lookEvery, signal)
   }
 }
 

@@ -47,6 +47,18 @@ describe('a probe', () => {
     assert.equal(verdict.rate, 18e5)
   })
 
+  test('that was looked at twice within one moment was looked at once', () => {
+    const near = [sample(0, 90, { deliveryRate: 1e6 }), sample(10, 90, { deliveryRate: 1e6 })]
+    assert.equal(judgeProbe(near, limits).kind, 'go-on')
+    assert.equal(judgeProbe([...near, sample(100, 90, { deliveryRate: 1e6 })], limits).kind, 'stop')
+  })
+
+  test('of which nothing was acknowledged in between has the rate the kernel says', () => {
+    const still = [0, 100].map(at => sample(at, 90, { acked: 5, deliveryRate: 1e6 }))
+    const verdict = judgeProbe(still, limits)
+    assert.ok(verdict.kind === 'stop' && verdict.rate === 1e6)
+  })
+
   test('that still rises through a small queue is given two looks more, and none where the queue doubles the round trip', () => {
     const rising = (rtts: readonly number[]) =>
       rtts.map((rtt, n) => sample(n * 100, rtt, { deliveryRate: 1e5 * 1.5 ** n }))

@@ -42,6 +42,8 @@ export type ProbeVerdict =
       readonly bound: 'full' | 'at-least'
     }
 
+/** @unit ms, by a clock that has steps of 10 */
+const leastBetween = 80
 /** One sample alone may be a hiccup of the host. */
 const samplesToBelieve = 2
 /** The bursts of a stream that rises queue for a moment before the path is full; so long it may show that it still rises. */
@@ -77,7 +79,8 @@ export function judgeProbe(samples: readonly ProbeSample[], limits: ProbeLimits)
   const threshold = Math.max(queueFloor, least * queueShare)
   const calm = samples.findLastIndex(({ rtt }) => rtt === undefined || rtt - least <= threshold)
   const signs = samples.slice(calm + 1)
-  if (signs.length >= samplesToBelieve) {
+  // Two looks at one moment are one look.
+  if (signs.length >= samplesToBelieve && last.at - (signs[0]?.at ?? last.at) >= leastBetween) {
     const deep = (last.rtt ?? 0) - least > Math.max(deepFloor, least)
     if (deep || signs.length >= mostSigns || !stillRises(signs)) return stop('queueing', 'full')
   }
@@ -101,7 +104,7 @@ export function rateOfFullPath(samples: readonly ProbeSample[]): number {
   const estimate = samples
     .slice(-mostSigns)
     .reduce((highest, { deliveryRate }) => Math.max(highest, deliveryRate ?? 0), 0)
-  return estimate > 0 && estimate <= acked * burst ? estimate : acked
+  return estimate > 0 && (acked === 0 || estimate <= acked * burst) ? estimate : acked
 }
 
 function stillRises(signs: readonly ProbeSample[]): boolean {
