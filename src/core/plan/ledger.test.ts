@@ -5,7 +5,7 @@ import { aHost, arbSnapshot, aSnapshot, aVm, runs } from '../../../test/arbitrar
 import { hostId } from '../ids.ts'
 import { defaultVmPolicy } from '../inventory/vm.ts'
 import { mebibytes } from '../units.ts'
-import { freeMemory, keptAwayBy, openLedger, release, reserve } from './ledger.ts'
+import { freeMemory, keptAwayBy, LedgerDraft, openLedger, release, reserve } from './ledger.ts'
 
 const b1 = hostId('b-1')
 const snapshot = aSnapshot({
@@ -79,4 +79,18 @@ test('what is taken back leaves a ledger as it was, company and all', () => {
   assert.equal(keptAwayBy(without, b1, two), undefined)
   assert.deepEqual(without.free, openLedger(snapshot).free)
   assert.equal(keptAwayBy(with1, b1, two), 'one', 'the older ledger is as it was')
+})
+
+test('a draft says what a ledger would say after the same promises, and leaves the one it was made from alone', () => {
+  const snapshot = aSnapshot({ vms: [aVm('home', 'a-1')] })
+  const open = openLedger(snapshot)
+  const draft = new LedgerDraft(open)
+  let ledger = open
+  for (const [n, antiAffinity] of [undefined, 'db', 'db', 'web'].entries()) {
+    const vm = aVm(`vm-${n}`, 'a-1', { policy: { ...defaultVmPolicy, antiAffinity } })
+    ledger = reserve(ledger, hostId('b-1'), vm)
+    draft.reserve(hostId('b-1'), vm)
+  }
+  assert.deepEqual([draft.free, draft.apart], [ledger.free, ledger.apart])
+  assert.deepEqual(open, openLedger(snapshot))
 })

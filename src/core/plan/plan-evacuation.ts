@@ -5,7 +5,7 @@ import { type Path, pathBetween, type Snapshot, siteOf, vmsOfSite, wayBetween } 
 import { bytesToMove, mayNotMove, type Vm, writesOf } from '../inventory/vm.ts'
 import { type BytesPerSecond, type Milliseconds, ms } from '../units.ts'
 import { GroupSites, smallestFirst, unitSize, unitsOf } from './groups.ts'
-import { openLedger, reserve } from './ledger.ts'
+import { LedgerDraft, openLedger } from './ledger.ts'
 import { inOrder, type Order } from './order.ts'
 import { place } from './placement.ts'
 import type { Plan, PlannedMove, Unplaced } from './plan.ts'
@@ -57,7 +57,7 @@ function assignTogether(request: PlanRequest, vms: readonly Vm[]): Assignment {
 function assign(request: PlanRequest, vms: readonly Vm[], grouped: readonly Vm[] = vms): Assignment {
   const { snapshot, endangered, targets, order = 'inventory' } = request
   const ways = new Ways(request)
-  let ledger = openLedger(snapshot)
+  const ledger = new LedgerDraft(openLedger(snapshot))
   const placed: Placed[] = []
   const unplaced: Unplaced[] = []
   const down = new Map(snapshot.unreachable.map(({ host, why }) => [host, why]))
@@ -73,7 +73,7 @@ function assign(request: PlanRequest, vms: readonly Vm[], grouped: readonly Vm[]
     const wished = order === 'inventory' ? undefined : ways.soonest(vm, view, groups.wish(vm, targets, ledger))
     const placement = place(vm, view, wished)
     if (placement.placed) {
-      ledger = reserve(ledger, placement.host, vm)
+      ledger.reserve(placement.host, vm)
       ways.load(vm, placement.host)
       groups.went(vm, siteOf(snapshot, placement.host))
       placed.push({ vm, target: placement.host })
