@@ -71,6 +71,12 @@ export async function snapshotOf(fleet: Fleet, signal: AbortSignal): Promise<Tak
   return { ...taken, snapshot: withPriors(fleet, taken.snapshot) }
 }
 
+/** What runs the VMs that leave: of a site with both, what most of its hosts have. */
+export function worldOf({ config }: Pick<Fleet, 'config'>, endangered: readonly SiteId[]): 'qemu' | 'libvirt' {
+  const hosts = config.sites.filter(({ name }) => endangered.includes(name)).flatMap(site => site.hosts)
+  return hosts.filter(({ uri }) => uri.kind === 'libvirt').length * 2 > hosts.length ? 'libvirt' : 'qemu'
+}
+
 /** What the operator knows of the time there is. @param deadline from now on */
 export const within = (snapshot: Snapshot, deadline: Milliseconds | undefined): Snapshot =>
   deadline === undefined ? snapshot : { ...snapshot, deadline }

@@ -24,7 +24,7 @@ import type { Journal } from '../../journal/journal.ts'
 import { replay } from '../../journal/replay.ts'
 import { createJournal, openJournal } from '../../journal/sqlite-journal.ts'
 import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
-import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet, within } from '../fleet.ts'
+import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet, within, worldOf } from '../fleet.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
 import { whoami } from '../identity.ts'
 import { watchNetwork } from '../watch-network.ts'
@@ -110,7 +110,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
   const { slots, order = 'inventory' } = policyByName(policy)
   const limits = limitsOf(fleet, flags)
-  const world = 'qemu'
+  const world = worldOf(fleet, question.endangered)
   const signal = AbortSignal.timeout(120_000)
 
   const lock = flags.dryRun === true ? undefined : lockSite(fleet.stateDir, siteNamed(fleet, site))

@@ -7,7 +7,7 @@ import { learnedBefore } from '../../engine/learned-before.ts'
 import { exitCode } from '../exit.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
 import type { Milliseconds } from '../../core/units.ts'
-import { questionOf, snapshotOf, withFleet, within } from '../fleet.ts'
+import { questionOf, snapshotOf, withFleet, within, worldOf } from '../fleet.ts'
 import { quantityOption } from '../quantity-option.ts'
 import { formatOf, outJson, outLines } from '../output.ts'
 import { wallClock } from '../render/clock.ts'
@@ -56,7 +56,7 @@ Exits with 4 when some VMs do not fit anywhere; each is listed with every reason
         const request: PlanRequest = { snapshot, ...question, policy, slots, order, bandwidth }
         const plan =
           given === undefined ? planEvacuation(request) : insistOnPlan(request, given, flags.partial === true)
-        const correction = learnedBefore(fleet.stateDir, 'qemu')
+        const correction = learnedBefore(fleet.stateDir, worldOf(fleet, question.endangered))
         const limits = { maxParallel, bandwidth }
         const forecast = forecastPlan({ snapshot, ...question, policy, limits, correction }, plan)
         if (format === 'json') outJson(planWithForecast(plan, forecast))
