@@ -369,6 +369,33 @@ describe('migrations through which nothing goes', () => {
     assert.deepEqual([11, 13, 30, 33, 60].map(flowing), [1, 2, 2, 3, 3])
   })
 
+  test('draw one more after them, however small those are that wait', () => {
+    const tiny = aSnapshot({ vms: someVms(4).map((vm, n) => (n === 0 ? vm : { ...vm, used: mebibytes(n) })) })
+    const later = driven([
+      [0, startOf(tiny)],
+      [1, ready(1)],
+      [900, progress(1, { sent: mebibytes(1) })],
+      ...eachSecond(1, 12, () => []),
+      [12_100, ready(2)],
+      [12_100, ready(3)],
+      [12_100, ready(4)],
+    ])
+    assert.equal(later.migrations.count('pre-copy'), 2)
+  })
+
+  test('are not taken for guests that outrun their path: an outage is no reason for post-copy', () => {
+    const lost = progress(1, {
+      sent: mebibytes(3_000),
+      rate: bytesPerSecond(hundred * 0.1),
+      dirtyRate: bytesPerSecond(hundred * 0.6),
+    })
+    const started = onePath(1, { ...allowing('post-copy'), used: mebibytes(1_000) })
+    const asked = (still: number): readonly string[] =>
+      kinds(decide(driven([started, [1, ready(1)], [180_000, lost], [180_000, tick]]), 180_000 + still))
+    assert.deepEqual(asked(1_000), ['post-copy'])
+    assert.deepEqual(asked(4_000), [])
+  })
+
   test('are called back, to try another target, when others on the path get on without them; not when the path is silent', () => {
     assert.equal(preCopyOf(driven(story(28, 'get on')), 'vm-1').cancelling, undefined)
     const lost = preCopyOf(driven(story(33, 'get on')), 'vm-1').cancelling

@@ -24,6 +24,8 @@ const givenUpAfter = 30_000
 /** Of a migration: connecting, its last acknowledgements, the target seen to run. @unit ms, and in round trips */
 const handshakes = 150
 const handshakeRoundTrips = 5
+/** Nothing went through it since the look before the last. @unit ms */
+const stillAfter = 2_000
 /** From here on the one that warms up during a switchover fills the gap. */
 const smallIsBusy = 0.6
 
@@ -153,7 +155,8 @@ export class Turn {
     const adjusted = this.#adjustment(m, lane, rate, queue, timeToHome)
     queue.first ??= { vm: m.vm, timeToHome }
     if (adjusted !== undefined) this.intents.push(adjusted)
-    else if (m.phase === 'pre-copy' && taken.first)
+    // What does not move at all does not lose against what it writes.
+    else if (m.phase === 'pre-copy' && taken.first && silence < stillAfter)
       this.intents.push(...ladder(m, this.#view.vmOf(m.vm), this.#isAwaited()))
   }
 
@@ -201,7 +204,9 @@ export class Turn {
     const lane = this.#lanes.lane(m.source, m.target)
     const on = this.#on(lane)
     const queue = this.#in(lane)
-    if (on.flowing === 0 && !this.#mayGoIntoSilence(on)) return
+    // Into silence goes one, and the next when that one was heard of.
+    const isSilent = on.silent > 0 && on.alive.size === 0
+    if (isSilent && (on.flowing > 0 || !this.#mayGoIntoSilence(on))) return
     const yields = this.#late.yields(m, lane)
     if (yields !== undefined) {
       this.intents.push({ kind: 'release', vm: m.vm, why: yields })
