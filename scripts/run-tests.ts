@@ -1,11 +1,11 @@
 /**
  * `npm test`: every *.test.ts beside its source and in test/, in two passes: what needs no lab side by side, then what starts guests,
- * one file after the other, because two cores carry one lab at a time. A file in which something failed is tried once more by itself; what
+ * two files at a time. A file in which something failed is tried once more by itself; what
  * failed at first is named at the end. The last line counts: `N passed, N failed`.
  *
  * Arguments are parts of file names: `npm test -- qmp journal` runs only those.
  */
-import { existsSync, globSync } from 'node:fs'
+import { existsSync, globSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { relative, resolve } from 'node:path'
 import { run as runTests } from 'node:test'
@@ -54,7 +54,12 @@ const light = await run(
   files.filter(file => !isHeavy(file)),
   availableParallelism(),
 )
-const heavy = await run(files.filter(isHeavy), 1)
+/** Labs wait more than they work: two at a time, the longest files first, so that none of them is left for the end. */
+const labsAtOnce = 2
+const heavy = await run(
+  files.filter(isHeavy).sort((a, b) => statSync(b).size - statSync(a).size),
+  labsAtOnce,
+)
 const results = new Map([...light, ...heavy])
 
 /** On a machine that others use too a guest may stand still for seconds: what failed is tried once more by itself, and named. */

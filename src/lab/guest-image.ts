@@ -67,10 +67,20 @@ export async function guestImage(root: string, signal: AbortSignal): Promise<Gue
       signal,
     )
     rmSync(tree, { recursive: true })
-    if (!existsSync(image.initrd)) renameSync(work, folder)
+    publish(work, folder, image)
     return image
   } finally {
     rmSync(work, { recursive: true, force: true })
+  }
+}
+
+/** Another lab may have made the same at the same time: whoever is first has made it. */
+function publish(work: string, folder: string, { initrd }: GuestImage): void {
+  if (existsSync(initrd)) return
+  try {
+    renameSync(work, folder)
+  } catch (error) {
+    if (!existsSync(initrd)) throw error
   }
 }
 
