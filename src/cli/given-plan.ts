@@ -15,9 +15,9 @@ export interface ReadPlan extends PlanFile {
 }
 
 /** @throws CliError when it cannot be read; ConfigError with every mistake, its line and column */
-export function readPlan(named: string): ReadPlan {
+export function readPlan(named: string, flag: '--plan' | '--check'): ReadPlan {
   const file = resolve(named)
-  const plan = parsePlanFile(textOf(file, named), named)
+  const plan = parsePlanFile(textOf(file, `${flag} ${named}`), named)
   for (const problem of plan.unknown) err(`warning: ${showProblem(problem)}`)
   return { ...plan, file }
 }
@@ -25,15 +25,14 @@ export function readPlan(named: string): ReadPlan {
 function textOf(file: string, named: string): string {
   try {
     const { size } = statSync(file)
-    if (size > largestPlan)
-      throw usageError(`--plan ${named}: ${size} bytes are more than any plan has (${largestPlan})`)
+    if (size > largestPlan) throw usageError(`${named}: ${size} bytes are more than any plan has (${largestPlan})`)
     return readFileSync(file, 'utf8')
   } catch (error) {
     if (error instanceof CliError) throw error
     const why = error instanceof Error ? error.message : String(error)
     throw new CliError(
       exitCode.usage,
-      `--plan ${named} cannot be read: ${why}\nMake one: lifeboat plan SITE -o json > plan.json`,
+      `${named} cannot be read: ${why}\nMake one: lifeboat plan SITE -o json > plan.json`,
       { cause: error },
     )
   }

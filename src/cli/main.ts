@@ -26,13 +26,16 @@ function build(): Command {
     .description(
       `Evacuates virtual machines from a datacentre that is about to die to safe sites, by live migration over a WAN.
 
-  lifeboat demo                            see it work on this machine, with real guests
-  lifeboat init URI…                       look at your hosts, and write lifeboat.yaml
-  lifeboat check                           can every VM go, and if not, why; moves nothing
-  lifeboat plan SITE                       who would go where; moves nothing
-  lifeboat evacuate SITE --to SITE         do it, with a live view
-  lifeboat watch | explain VM | report     see what happens, and why
-  lifeboat simulate FOLDER                 rehearse it in virtual time: what if`,
+  lifeboat demo                      see it work here, with real guests
+  lifeboat init --site NAME=URI,URI  look at your hosts, write lifeboat.yaml
+  lifeboat check                     can every VM go; if not, why; moves nothing
+  lifeboat links                     what the paths between sites carry
+  lifeboat policy set VM             say how a VM may be moved
+  lifeboat plan SITE                 who would go where; moves nothing
+  lifeboat evacuate SITE --to SITE   do it, with a live view
+  lifeboat watch | explain VM | report
+                                     see what happens, and why
+  lifeboat simulate FOLDER           rehearse it in virtual time: what if`,
     )
     .version(versionOf())
     .option(
@@ -41,14 +44,15 @@ function build(): Command {
     )
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(add --help for what there is)')
+  // In the order in which an operator meets them.
   addDemo(program)
-  addEvacuate(program)
   addInit(program)
-  addCheck(program)
-  addPlan(program)
   addInventory(program)
-  addPolicy(program)
+  addCheck(program)
   addLinks(program)
+  addPolicy(program)
+  addPlan(program)
+  addEvacuate(program)
   addLook(program)
   addOrders(program)
   addSimulate(program)

@@ -31,7 +31,7 @@ export function loadConfig(named: string | undefined, env: Readonly<Record<strin
     return { file, config, stateDir: config.stateDir ?? defaultStateDir(env) }
   }
   throw new ConfigMissing(
-    `no configuration: looked for ${places.join(', ')}\nwrite one (lifeboat init URI…; README, "Your own hosts"), name one with --config, or try it on this machine: lifeboat demo`,
+    `no configuration: looked for ${places.join(', ')}\nwrite one (lifeboat init --site NAME=URI,URI; README, "Your own hosts"), name one with --config, or try it on this machine: lifeboat demo`,
   )
 }
 

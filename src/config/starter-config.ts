@@ -60,7 +60,7 @@ export function starterConfig(sites: readonly StarterSite[], missed: readonly Mi
     '#:   maxParallel: 8           # migrations at one time',
     '#:   bandwidth: 800Mbit/s     # for all of them together',
     '',
-    '# What is so with some VMs; the first rule that matches counts. Patterns have * and ?.',
+    '# What is so with some VMs; the later rule goes before the earlier, part by part. Patterns have * and ?.',
     '#: vms:',
     '#:   - match: "db-*"',
     '#:     value: 10              # those worth more go first (1 is usual)',

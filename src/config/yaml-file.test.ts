@@ -105,7 +105,7 @@ colour: red
     assert.throws(() => parseYamlFile('speed: fast\nnome: x\n', 'house.yaml', schema), {
       name: 'ConfigError',
       message: [
-        'house.yaml:1:1: name: Invalid input: expected string, received undefined',
+        'house.yaml:1:1: name: is missing; expected a text',
         'house.yaml:1:1: speed: "fast" is not a number with a unit; expected a rate like 100Mbit/s or 20MiB/s',
         'house.yaml:2:1: nome: unknown key',
       ].join('\n'),
@@ -114,7 +114,7 @@ colour: red
 
   test('a key that is missing is told at the nearest thing above it', () => {
     assert.deepEqual(places('name: x\nrooms:\n  - size: 1GiB\n    seats: 3\n'), [
-      '3:5 rooms[0].label | Invalid input: expected string, received undefined',
+      '3:5 rooms[0].label | is missing; expected a text',
     ])
   })
 
@@ -140,7 +140,7 @@ colour: red
     ['of null', '~\n'],
   ] as const) {
     test(`a file ${what} lacks what it must have`, () => {
-      assert.deepEqual(places(text), ['1:1 name | Invalid input: expected string, received undefined'])
+      assert.deepEqual(places(text), ['1:1 name | is missing; expected a text'])
     })
   }
 

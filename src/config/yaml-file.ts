@@ -111,11 +111,24 @@ function toData(document: Document, at: (offset: number) => Pick<Problem, 'file'
 
 export type Path = readonly PropertyKey[]
 
+const kinds: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  array: 'a list',
+  object: 'keys and values',
+}
+/** What zod says by itself of a key that is not there, in our words. */
+const inWords = ({ message }: z.core.$ZodIssue): string =>
+  message.replace(
+    /^Invalid input: expected (\w+), received undefined$/,
+    (_all, kind: string) => `is missing; expected ${kinds[kind] ?? kind}`,
+  )
+
 function problemsOf(issue: z.core.$ZodIssue): readonly { readonly path: Path; readonly message: string }[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map(key => ({ path: [...issue.path, key], message: 'unknown key' }))
   }
-  return [{ path: issue.path, message: issue.message }]
+  return [{ path: issue.path, message: inWords(issue) }]
 }
 
 /** Where the value stands, or its key, or the nearest thing above it that exists. */

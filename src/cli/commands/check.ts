@@ -1,11 +1,12 @@
 /** `lifeboat check [SITE --to SITE…]`: the preflight. Every VM and every reason at once; nothing is moved. */
-import type { Command as Program } from 'commander'
+import { type Command as Program, Option } from 'commander'
 import { preflight } from '../../core/preflight/preflight.ts'
 import { summaryOf } from '../../core/preflight/summary.ts'
 import { gatherPreflight, type Question } from '../../engine/gather-preflight.ts'
 import { takeSnapshot } from '../../engine/take-snapshot.ts'
 import { exitCode, usageError } from '../exit.ts'
 import { type Fleet, questionOf, withFleet } from '../fleet.ts'
+import { flowing } from '../help-text.ts'
 import { err, formatOf, outJson, outLines } from '../output.ts'
 import { checkJson } from '../render/check-json.ts'
 import { checkLines } from '../render/check-table.ts'
@@ -24,15 +25,19 @@ export function addCheck(program: Program): void {
     .command('check')
     .summary('the preflight: can every VM go, and if not, why; move nothing')
     .description(
-      `Asks every VM, every host it could go to and the way between them for whatever would keep it from moving: CPU, machine type, memory,
+      flowing(`Asks every VM, every host it could go to and the way between them for whatever would keep it from moving: CPU, machine type, memory,
 disks, networks, host devices, names, ports, ssh, certificates, clocks, versions. All reasons at once, each with what to do.
-What each rule means: docs/libvirt.md.`,
+
+What each rule means: docs/libvirt.md.`),
     )
     .argument('[site]', 'the endangered site (default: every site that is not marked safe)')
-    .option('--to <site...>', 'where the VMs would go (default: every site marked safe)', [])
+    .addOption(new Option('--to <site...>', 'where the VMs would go').default([], 'every site marked safe'))
     .option('-o, --output <format>', 'text or json')
     .option('-q, --quiet', 'no progress on standard error')
-    .addHelpText('after', '\nExits with 0 when all VMs can go, with 4 when some cannot.')
+    .addHelpText(
+      'after',
+      '\nExits with 0 when all VMs can go, with 4 when some cannot, or when nobody knows what runs on a host that is silent.',
+    )
     .action(async (site: string | undefined, flags: CheckFlags, command: Program) => {
       const format = formatOf(flags.output, ['text', 'json'])
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {

@@ -19,6 +19,7 @@ import { labUp } from '../../lab/lab-up.ts'
 import { tickPeriod } from '../../lab/life-verdict.ts'
 import { followGuests, type GuestLife, type ProofOfLife } from '../../lab/proof-of-life.ts'
 import { exitCode, type ExitCode } from '../exit.ts'
+import { flowing } from '../help-text.ts'
 import { addLabFlags, type LabFlags, specFromFlags } from '../lab-flags.ts'
 import { err, formatOf, outJson, outLines } from '../output.ts'
 import { paint } from '../render/paint.ts'
@@ -43,8 +44,8 @@ export function addDemo(program: Program): void {
       .command('demo')
       .summary('watch real guests leave a dying site, on this machine')
       .description(
-        `Brings up a lab (twelve QEMU guests in site a, site b safe, a WAN between them), evacuates a to b with a live view, proves by
-each guest's own ticks that it went on running, prints the report, and takes everything down again. Needs root.`,
+        flowing(`Brings up a lab (twelve QEMU guests in site a, site b safe, a WAN between them), evacuates a to b with a live view, proves by
+each guest's own ticks that it went on running, prints the report, and takes everything down again. Needs root.`),
       ),
     'demo',
   )

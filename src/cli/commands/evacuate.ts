@@ -1,9 +1,10 @@
 /** `lifeboat evacuate SITE --to SITE…`: the one command of the worst day. */
 import { createInterface } from 'node:readline/promises'
-import type { Command as Program } from 'commander'
+import { type Command as Program, Option } from 'commander'
 import type { Evacuation } from '../../core/control/evacuation.ts'
 import type { Limits, Observed, Started } from '../../core/control/observed.ts'
-import type { HostId } from '../../core/ids.ts'
+import type { HostId, SiteId } from '../../core/ids.ts'
+import type { Snapshot } from '../../core/inventory/snapshot.ts'
 import { showFailure } from '../../core/migration/failure.ts'
 import { isInFlight } from '../../core/migration/migration.ts'
 import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
@@ -26,6 +27,7 @@ import { createJournal, openJournal } from '../../journal/sqlite-journal.ts'
 import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
 import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet, within, worldOf } from '../fleet.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
+import { flowing } from '../help-text.ts'
 import { whoami } from '../identity.ts'
 import { watchNetwork } from '../watch-network.ts'
 import { type LiveView, liveView } from '../live-view.ts'
@@ -58,25 +60,26 @@ export function addEvacuate(program: Program): void {
     .command('evacuate')
     .summary('bring the VMs of a site to safe sites, by live migration')
     .description(
-      `Brings every VM of SITE to the sites named with --to, by live migration, and shows how it goes.
+      flowing(`Brings every VM of SITE to the sites named with --to, by live migration, and shows how it goes.
 
 First Ctrl-C: no new migrations start, running ones finish. Second: this program leaves, the hypervisors go on, and
 "lifeboat evacuate SITE --resume" takes the evacuation up again. So does it after a crash.
-From another terminal: lifeboat watch, pause, resume, abort, explain VM.
 
-Exit codes: 0 all as asked, 1 some VMs failed or stayed, 2 usage, 3 refused by a safety rule (the message names the flag
-that allows it), 4 not all VMs fit, 130 interrupted.`,
+From another terminal: lifeboat watch, pause, resume, abort, endanger SITE, explain VM.
+
+Exit codes: 0 all as asked, 1 some VMs failed or stayed or a host was silent, 2 usage or configuration, 3 refused by a safety
+rule (the message names the flag that allows it), 4 not all VMs fit, 130 interrupted.`),
     )
     .argument('<site>', 'the endangered site')
-    .option('--to <site...>', 'where the VMs go', [])
+    .addOption(new Option('--to <site...>', 'where the VMs go').default([], 'every site marked safe'))
     .option(
       '--policy <name>',
       `who goes when: ${policyNames.join(', ')} (default: from the configuration, else ${defaultPolicy})`,
     )
     .addOption(countOption('--max-parallel <n>', 'at most so many migrations at a time, whatever the policy wants', 1))
-    .addOption(quantityOption('--bandwidth <rate>', 'rate', 'for all migrations together, like 200Mbit/s'))
+    .addOption(quantityOption('--bandwidth <rate>', 'rate', 'at most this for all migrations together, like 200Mbit/s'))
     .addOption(
-      quantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15min: says who does not fit'),
+      quantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15m: says who does not fit'),
     )
     .option('--yes', 'do not ask')
     .option('--dry-run', 'show the plan and do nothing')
@@ -106,7 +109,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
     return resumeEvacuation(fleet, site, format)
   }
   const question = questionOf(fleet, site, flags.to)
-  const given = flags.plan === undefined ? undefined : readPlan(flags.plan)
+  const given = flags.plan === undefined ? undefined : readPlan(flags.plan, '--plan')
   const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
   const { slots, order = 'inventory' } = policyByName(policy)
   const limits = limitsOf(fleet, flags)
@@ -140,7 +143,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
     if (lock === undefined) throw new Error('the site is not locked')
     refuseMisfits(plan, flags)
     if (plan.moves.length === 0 && plan.unplaced.length === 0) {
-      if (format === 'text') out(`No VM runs in ${site}: nothing to do.`)
+      if (format === 'text') out(nobodyRuns(site, snapshot, question.endangered))
     }
     await confirm(flags, lines, site)
     // Who confirmed has read it in the plan.
@@ -179,6 +182,16 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   } finally {
     lock?.release()
   }
+}
+
+/** What nobody could ask is not said to be empty. */
+function nobodyRuns(site: string, { hosts, unreachable }: Snapshot, endangered: readonly SiteId[]): string {
+  const silent = unreachable
+    .map(({ host }) => host)
+    .filter(host => hosts.some(({ id, site: of }) => id === host && endangered.includes(of)))
+  return silent.length === 0
+    ? `No VM runs in ${site}: nothing to do.`
+    : `No VM is known to run in ${site}; not known what runs on ${silent.join(', ')}, which does not answer.`
 }
 
 const limitsOf = ({ config }: Fleet, flags: EvacuateFlags): Limits => ({

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
-import type { Command as Program } from 'commander'
+import { type Command as Program, Option } from 'commander'
 import { parseHostUri, UriError } from '../../config/host-uri.ts'
 import { type MissedHost, starterConfig, type StarterSite } from '../../config/starter-config.ts'
 import { isId } from '../../core/ids.ts'
@@ -13,6 +13,7 @@ import { type DiscoveredHost, discoverHost } from '../../hypervisor/discover-hos
 import { fewAtATime } from '../../time/few-at-a-time.ts'
 import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
 import { exampleCommand, groupsFrom, hostNames, likelySite } from '../group-sites.ts'
+import { flowing } from '../help-text.ts'
 import { whoami } from '../identity.ts'
 import { err, out } from '../output.ts'
 import { paint } from '../render/paint.ts'
@@ -34,13 +35,20 @@ export function addInit(program: Program): void {
     .command('init')
     .summary('look at your hosts, and write a commented lifeboat.yaml')
     .argument('[uri...]', 'hosts as virsh takes them (qemu+ssh://root@HOST/system), or plain QEMU hosts (qmp+ssh://…)')
-    .option(
-      '--site <name=uri,uri>',
-      'the hosts of a site, any number of them; may be said again for others',
-      collect,
-      [],
+    .description(
+      flowing(`Looks at your hosts, changes nothing there, and writes a lifeboat.yaml with every option as a comment. On a terminal it asks
+for what the flags do not say. It writes nothing when a host does not answer, unless --partial.`),
     )
-    .option('--safe <site>', 'a site that receives VMs; may be said again, or several with commas', collectMany, [])
+    .addOption(
+      new Option('--site <name=uri,uri>', 'the hosts of a site, any number of them; may be said again for others')
+        .argParser(collect)
+        .default([], 'you are asked, on a terminal'),
+    )
+    .addOption(
+      new Option('--safe <site>', 'a site that receives VMs; may be said again, or several with commas')
+        .argParser(collectMany)
+        .default([], 'you are asked, on a terminal'),
+    )
     .option('-o, --output <file>', 'where to write', 'lifeboat.yaml')
     .option('--stdout', 'write to standard output instead')
     .option('--force', 'write over a file that is there')

@@ -18,6 +18,9 @@ export function addInventory(program: Program): void {
   const inventory = program
     .command('inventory')
     .summary('list sites, hosts and VMs as they are now')
+    .description(
+      'Lists sites, hosts and VMs as they are now: who runs where, what is free. Exits with 1 when a host does not answer.',
+    )
     .option('-o, --output <format>', 'text or json')
     .action(async (flags: { output?: string }, command: Program) => {
       const format = formatOf(flags.output, ['text', 'json'])

@@ -14,6 +14,7 @@ import { type LabRecord, listLabs, readRecord } from '../../lab/lab-record.ts'
 import { labUp } from '../../lab/lab-up.ts'
 import { followGuests } from '../../lab/proof-of-life.ts'
 import { CliError, exitCode, usageError } from '../exit.ts'
+import { flowing } from '../help-text.ts'
 import { addLabFlags, defaultRoot, type LabFlags, specFromFlags, specFromFolder, waysFromFlags } from '../lab-flags.ts'
 import { err, formatOf, out, outJson, outLines } from '../output.ts'
 import { quantityOption } from '../quantity-option.ts'
@@ -34,8 +35,8 @@ export function addLab(program: Program): void {
     .command('lab')
     .summary('sites, hosts, guests and a WAN on this machine, to try things on')
     .description(
-      `Real QEMU guests in network namespaces, joined by a WAN whose capacity, round trip and loss you choose and change.
-Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes it all away.`,
+      flowing(`Real QEMU guests in network namespaces, joined by a WAN whose capacity, round trip and loss you choose and change.
+Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes it all away.`),
     )
   const named = (command: Program): Program =>
     command.option('--name <name>', 'which lab', defaultName).option('--root <folder>', 'where labs lie', defaultRoot)
@@ -108,8 +109,8 @@ Needs root, on Linux. Everything a lab makes carries its name; "lab down" takes 
     ['heal', false],
   ] as const) {
     named(lab.command(verb).summary(cut ? 'cut the link between two sites' : 'heal it again'))
-      .argument('<a>')
-      .argument('<b>')
+      .argument('<a>', 'a site')
+      .argument('<b>', 'another site')
       .action(async (a: string, b: string, { name, root }: Named) => {
         const record = readRecord(root, name)
         await changeLink(root, record, linkOf(record, a, b), { cut }, AbortSignal.timeout(10_000))

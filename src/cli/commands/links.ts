@@ -43,8 +43,11 @@ export function addLinks(program: Program): void {
     .summary('show every path between sites: what it carries, for whom, RTT, loss, and what it was before')
     .description(
       `Reads what hosts already have (ss, /proc, ping), over the connection they are reached by; nothing is installed.
+
 "in use" and "by others" count all bytes of the interfaces of the hosts where a path begins; "by us" are migrations over it.
+
 "measured" is what went through while a queue stood on the path (all there is), or at least (≥) that much.
+
 What is seen is kept in network.db in the state folder, and shown as "before".`,
     )
     .option('--watch', 'go on, a reading a second, until Ctrl-C')

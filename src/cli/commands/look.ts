@@ -84,7 +84,7 @@ export function addLook(program: Program): void {
   program
     .command('explain')
     .summary('tell the story of one VM: what was seen, what was decided, and why')
-    .argument('<vm>')
+    .argument('<vm>', 'its name')
     .argument('[site]', which)
     .option('-o, --output <format>', 'text or json')
     .action((vm: string, site: string | undefined, flags: { output?: string }, command: Program) => {
@@ -140,9 +140,8 @@ function explain(past: Past, name: string, json: boolean): void {
   const id = vmId(name)
   const m = past.state.migrations.get(id)
   if (m === undefined) {
-    throw usageError(
-      `evacuation ${past.id} has no VM "${name}"; it has: ${[...past.state.migrations.keys()].slice(0, 20).join(', ')}`,
-    )
+    const there = [...past.state.migrations.keys()].slice(0, 20).join(', ')
+    throw usageError(`evacuation ${past.id} has no VM "${name}"; it has ${there === '' ? 'none' : `these: ${there}`}`)
   }
   const story = past.rows
     .map(row => ({ ...row, commands: row.commands.filter(({ vm }) => vm === id) }))

@@ -8,6 +8,7 @@ import { type Phase, phasesInFlight } from '../../core/migration/migration.ts'
 import { sendOrder } from '../../engine/control-socket.ts'
 import { CliError, exitCode, usageError } from '../exit.ts'
 import { findPast, type Past } from '../history.ts'
+import { flowing } from '../help-text.ts'
 import { whoami } from '../identity.ts'
 import { out } from '../output.ts'
 
@@ -17,13 +18,15 @@ const summaries = {
   abort: 'call back what can be called back; those VMs go on at home',
 } as const
 
+const capital = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`
+
 export function addOrders(program: Program): void {
   for (const order of ['pause', 'resume', 'abort'] as const) {
     program
       .command(order)
       .summary(summaries[order])
       .description(
-        `${summaries[order]}.\nGoes to the running "lifeboat evacuate" of SITE, or of the newest evacuation.`,
+        `${capital(summaries[order])}.\n\nGoes to the running "lifeboat evacuate" of SITE, or of the newest evacuation.`,
       )
       .argument('[site]', 'the site that is being evacuated, or an evacuation id')
       .action(async (site: string | undefined, _flags: object, command: Program) => {
@@ -34,9 +37,9 @@ export function addOrders(program: Program): void {
     .command('endanger')
     .summary('say that a safe site is in danger itself: nothing more is sent there')
     .description(
-      `Goes to a running evacuation. VMs queued for SITE get other targets; those on their way there are called back where another host
+      flowing(`Goes to a running evacuation. VMs queued for SITE get other targets; those on their way there are called back where another host
 would take them, and nothing is past the point of no return. Those that have landed there stay: the report counts them, and they must
-leave again ("lifeboat evacuate SITE", when this evacuation is over). It cannot be taken back.`,
+leave again ("lifeboat evacuate SITE", when this evacuation is over). It cannot be taken back.`),
     )
     .argument('<site>', 'the site that received VMs until now')
     .option('--of <evacuation>', 'the site that is being evacuated, or an evacuation id; the newest if left out')
@@ -64,10 +67,10 @@ leave again ("lifeboat evacuate SITE", when this evacuation is over). It cannot 
     .command('resolve')
     .summary('say where an uncertain VM is to count as running')
     .description(
-      `For a VM that lifeboat shows as uncertain, after you looked at both sides yourself. Lifeboat cannot prove it; you say it.
-If you say "target", its stopped copy at the source will be ended, if the target is seen running then.`,
+      flowing(`For a VM that lifeboat shows as uncertain, after you looked at both sides yourself. Lifeboat cannot prove it; you say it.
+If you say "target", its stopped copy at the source will be ended, if the target is seen running then.`),
     )
-    .argument('<vm>')
+    .argument('<vm>', 'its name')
     .requiredOption('--runs-at <side>', 'source or target')
     .option('--site <site>', 'of which evacuation; the newest if left out')
     .option('--yes', 'required: this overrides a safety rule')

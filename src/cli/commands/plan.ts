@@ -1,5 +1,5 @@
 /** `lifeboat plan SITE`: who would go where, in which order, and when; nothing is moved. */
-import type { Command as Program } from 'commander'
+import { type Command as Program, Option } from 'commander'
 import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuation.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
 import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
@@ -28,12 +28,15 @@ export function addPlan(program: Program): void {
     .command('plan')
     .summary('show who would go where, when, over what and why in this order; move nothing')
     .argument('<site>', 'the endangered site')
-    .option('--to <site...>', 'where the VMs would go (default: every site marked safe)', [])
-    .option('--policy <name>', `one of ${policyNames.join(', ')}`)
+    .addOption(new Option('--to <site...>', 'where the VMs would go').default([], 'every site marked safe'))
+    .option(
+      '--policy <name>',
+      `who goes when: ${policyNames.join(', ')} (default: from the configuration, else ${defaultPolicy})`,
+    )
     .option('--check <file>', 'judge this plan against the world as it is now, and show it; make no other')
     .option('--partial', 'with --check: let pass what the plan leaves open')
     .addOption(
-      quantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15min: says who does not fit'),
+      quantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15m: says who does not fit'),
     )
     .option('-o, --output <format>', 'text or json')
     .addHelpText(
@@ -46,7 +49,7 @@ Exits with 4 when some VMs do not fit anywhere; each is listed with every reason
       const format = formatOf(flags.output, ['text', 'json'])
       process.exitCode = await withFleet(command.optsWithGlobals<{ config?: string }>().config, async fleet => {
         const question = questionOf(fleet, site, flags.to)
-        const given = flags.check === undefined ? undefined : readPlan(flags.check)
+        const given = flags.check === undefined ? undefined : readPlan(flags.check, '--check')
         const policy = flags.policy ?? given?.given.policy ?? fleet.config.policy.name ?? defaultPolicy
         const { slots, order = 'inventory' } = policyByName(policy)
         const taken = await snapshotOf(fleet, AbortSignal.timeout(60_000))

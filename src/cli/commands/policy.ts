@@ -6,6 +6,7 @@ import { type ModeOfLastResort, modesOfLastResort } from '../../core/inventory/v
 import type { Milliseconds } from '../../core/units.ts'
 import { type ExitCode, usageError } from '../exit.ts'
 import { type Fleet, withFleet } from '../fleet.ts'
+import { flowing } from '../help-text.ts'
 import { formatOf } from '../output.ts'
 import { overlaid, without } from '../policy-change.ts'
 import { showPolicies } from '../policy-show.ts'
@@ -32,21 +33,24 @@ type UnsetFlags = {
 const vms = 'VMs by name, or by pattern with * and ?'
 
 export function addPolicy(program: Program): void {
-  const policy = program.command('policy').summary('say of VMs how they may be moved; it travels with them')
+  const policy = program.command('policy').summary('say how VMs may be moved; it travels with them')
   const configOf = (command: Program) => command.optsWithGlobals<{ config?: string }>().config
   policy
     .command('set')
     .summary("write into VMs' own definitions: value, group, max downtime, modes, targets, anti-affinity, stay or move")
     .description(
-      `Writes into the VM's own definition: libvirt's <metadata>, or vm.json of a QEMU host. What is not named stays as it was.
-It travels with the VM, and rules of lifeboat.yaml go before it (docs/vm-policy.md).`,
+      flowing(`Writes into the VM's own definition: libvirt's <metadata>, or vm.json of a QEMU host. What is not named stays as it was.
+It travels with the VM, and rules of lifeboat.yaml go before it (docs/vm-policy.md).`),
     )
     .argument('<vm...>', vms)
     .addOption(new Option('--value <n>', 'what it is worth, 0 or more').argParser(parseValue))
     .addOption(new Option('--group <name>', 'whose VMs belong together').argParser(parseText))
     .addOption(quantityOption('--max-downtime <time>', 'time', 'it may stand still so long at switchover, like 500ms'))
     .addOption(
-      new Option('--allow <modes>', `beyond pre-copy: ${modesOfLastResort.join(',')}, or none`).argParser(parseModes),
+      new Option(
+        '--allow <modes>',
+        `beyond pre-copy: ${modesOfLastResort.join(',')}, or none (save and shutdown: not in this version)`,
+      ).argParser(parseModes),
     )
     .option('--target <place...>', 'only to these sites or hosts')
     .addOption(new Option('--anti-affinity <name>', 'VMs of one name never share a host').argParser(parseText))
@@ -61,13 +65,13 @@ It travels with the VM, and rules of lifeboat.yaml go before it (docs/vm-policy.
     .command('unset')
     .summary("take away what VMs' own definitions say: all of it, or what is named")
     .argument('<vm...>', vms)
-    .option('--value')
-    .option('--group')
-    .option('--max-downtime')
-    .option('--allow')
-    .option('--target')
-    .option('--anti-affinity')
-    .option('--action')
+    .option('--value', 'what it is worth')
+    .option('--group', 'the group it belongs to')
+    .option('--max-downtime', 'how long it may stand still')
+    .option('--allow', 'the modes beyond pre-copy')
+    .option('--target', 'the sites and hosts it is bound to')
+    .option('--anti-affinity', 'whom it keeps apart from')
+    .option('--action', 'whether it may be moved (--stay, --move)')
     .option('-o, --output <format>', 'text or json')
     .action(async (names: readonly string[], flags: UnsetFlags, command: Program) => {
       process.exitCode = await withFleet(configOf(command), fleet => unset(fleet, names, flags))
