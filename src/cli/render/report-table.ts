@@ -56,9 +56,16 @@ export function reportLines(report: Report): readonly string[] {
     ),
     s.j === null
       ? `J: not known (${s.safe === 0 ? 'nothing came out' : 'no capacity is stated for the paths'})`
-      : `J ${s.j.toFixed(2)} (1.00 is the limit)`,
+      : `J ${s.j.toFixed(2)} (${limitOf(report)})`,
     ...forecastLines(report.forecasts),
   ]
+}
+
+/** What went squeezed may be faster than plain memory can be. */
+function limitOf({ vms }: Report): string {
+  const squeezed = vms.filter(({ compression }) => compression !== null && compression !== 'none').length
+  if (squeezed === 0) return '1.00 is the limit'
+  return `1.00 is the limit for plain memory; ${squeezed} of ${vms.length} went squeezed`
 }
 
 const percent = (share: number | null): string =>

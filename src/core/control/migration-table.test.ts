@@ -45,6 +45,7 @@ const landed = (n: number, sourceEnded = false): Migration => ({
   target: hostId('b-1'),
   attempt: 1,
   mode: 'pre-copy',
+  compression: 'none',
   startedAt: instant(0),
   switchedAt: instant(n),
   downtime: undefined,

@@ -340,6 +340,7 @@ export function landed(state: Evacuation, m: InFlight, facts: LandingFacts, now:
     target: m.target,
     attempt: m.attempt,
     mode: m.mode,
+    compression: m.compression,
     startedAt: m.startedAt,
     switchedAt: now,
     // From the moment the guest was seen stopped to the moment it was seen running: what the guest's users felt, at most.

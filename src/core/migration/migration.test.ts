@@ -65,6 +65,7 @@ const one: { readonly [P in Phase]: Extract<Migration, { phase: P }> } = {
     phase: 'landed',
     ...attempt,
     mode: 'pre-copy',
+    compression: 'none',
     startedAt: instant(0),
     switchedAt: instant(1),
     downtime: undefined,

@@ -113,6 +113,8 @@ export interface Uncertain extends Moving {
 export interface Landed extends Attempt {
   readonly phase: 'landed'
   readonly mode: Mode
+  /** How its memory was squeezed on the way. */
+  readonly compression: Compression
   readonly startedAt: Instant
   /** When the target was proven to run it. */
   readonly switchedAt: Instant

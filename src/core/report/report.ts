@@ -4,6 +4,7 @@ import type { HostId, VmId } from '../ids.ts'
 import { between } from '../instant.ts'
 import { siteOf } from '../inventory/snapshot.ts'
 import { type Migration, type Mode } from '../migration/migration.ts'
+import type { Compression } from '../migration/start-options.ts'
 import { type Outcome, outcomeOf, reasonOf } from '../migration/outcome.ts'
 import { bytes } from '../units.ts'
 import { type Bounds, boundsOf } from './bounds.ts'
@@ -16,6 +17,8 @@ export interface VmReport {
   readonly source: HostId
   readonly target: HostId | null
   readonly mode: Mode | null
+  /** How its memory was squeezed on the way; null where it did not come home. */
+  readonly compression: Compression | null
   readonly attempts: number
   readonly startedMs: number | null
   readonly switchedMs: number | null
@@ -140,6 +143,7 @@ function vmReport(state: Evacuation, m: Migration): VmReport {
     source: m.source,
     target: 'target' in m ? m.target : null,
     mode: m.phase === 'landed' ? m.mode : null,
+    compression: m.phase === 'landed' ? m.compression : null,
     attempts,
     startedMs: since('startedAt' in m ? m.startedAt : undefined),
     switchedMs: since(m.phase === 'landed' ? m.switchedAt : undefined),
