@@ -31,6 +31,8 @@ class FakeQemu {
   /** Commands that change something, in order. */
   readonly log: string[] = []
   refuses: string | undefined
+  /** What a mirror that is told to end says. */
+  failsToEnd: string | undefined
 
   async serve(caller: Caller): Promise<void> {
     await caller.welcome()
@@ -75,7 +77,7 @@ class FakeQemu {
         this.#job(text('device')).speed = number('speed')
         return {}
       case 'block-job-cancel':
-        this.#job(text('device')).status = 'concluded'
+        Object.assign(this.#job(text('device')), { status: 'concluded', error: this.failsToEnd })
         return {}
       case 'job-dismiss':
         return this.jobs.delete(text('id')) ? {} : 'no such job'
@@ -161,6 +163,46 @@ test('a controller that is started anew goes on where another was killed', () =>
     qemu.migration = 'pre-switchover'
     await look(new Mirrors(realClock()), client)
     assert.equal(qemu.migration, 'completed')
+  }))
+
+test('a controller that was killed between two disks leaves no half: memory does not follow', () =>
+  withQemu(async (qemu, client, mirrors) => {
+    await mirrors.start(vm, client, disks, uri, undefined, soon())
+    const [, second] = qemu.jobs.keys()
+    qemu.jobs.delete(second ?? '')
+    set(qemu, 'ready')
+    const looked = await look(new Mirrors(realClock()), client)
+    assert.equal(looked?.stage, 'failed')
+    assert.match(looked?.error ?? '', /1 of 2 disks are not copied/)
+    assert.ok(!qemu.log.includes('migrate'))
+    assert.equal(qemu.jobs.size, 0)
+  }))
+
+for (const anew of [false, true])
+  test(`a disk that fails in the switchover is on record until all is called off${anew ? ', for another controller too' : ''}`, () =>
+    withQemu(async (qemu, client, mirrors) => {
+      await mirrors.start(vm, client, disks, uri, undefined, soon())
+      set(qemu, 'ready')
+      await look(mirrors, client)
+      qemu.migration = 'pre-switchover'
+      qemu.failsToEnd = 'Input/output error'
+      // What is asked of it next is refused, as if it were cut off there.
+      qemu.refuses = 'migrate_cancel'
+      await assert.rejects(look(mirrors, client), /it is refused/)
+      assert.equal(qemu.jobs.size, 2)
+      qemu.refuses = undefined
+      const looked = await look(anew ? new Mirrors(realClock()) : mirrors, client)
+      assert.equal(looked?.stage, 'failed')
+      assert.match(looked?.error ?? '', /Input\/output error/)
+      assert.ok(!qemu.log.includes('migrate-continue'))
+      assert.deepEqual([qemu.migration, qemu.jobs.size], ['cancelled', 0])
+    }))
+
+test('a guest that stands still for a controller that is gone goes on at home', () =>
+  withQemu(async (qemu, client, mirrors) => {
+    qemu.migration = 'pre-switchover'
+    assert.equal((await look(mirrors, client))?.stage, 'failed')
+    assert.equal(qemu.migration, 'cancelled')
   }))
 
 test('an earlier attempt’s end is not this one’s', () =>

@@ -32,7 +32,10 @@ import { driveNamed } from './source-images.ts'
 
 type Disks = NonNullable<QemuLanding['disks']>
 
-/** A job or node of ours: `lifeboat-0-…`. */
+/**
+ * A job or node of ours: job `lifeboat-0-<where memory goes>-<how many disks there are>`, node `lifeboat-0`. The number is there for whoever
+ * adopts the jobs: a controller may be killed between two of them.
+ */
 const prefix = 'lifeboat-'
 /** A ready mirror has little left to write. */
 const endsWithin = seconds(10)
@@ -117,7 +120,7 @@ export class Mirrors {
           signal,
         )
         const job = {
-          'job-id': `${node}-${Buffer.from(migrate).toString('hex')}`,
+          'job-id': `${node}-${Buffer.from(migrate).toString('hex')}-${disks.targets.length}`,
           device,
           target: node,
           sync: disks.incremental ? 'top' : 'full',
@@ -164,7 +167,9 @@ export class Mirrors {
   ): Promise<CopyState | undefined> {
     let copying = this.#known.get(vm)
     if (copying === undefined) {
-      if (jobs.length === 0) return undefined
+      // Only a migration with disks pauses there: its mirrors have ended, and nobody is left who saw how.
+      const orphaned = jobs.length === 0 && migration === 'pre-switchover'
+      if (jobs.length === 0 && !orphaned) return undefined
       // Begun by somebody who is gone.
       const last = sumOf(jobs)
       copying = {
@@ -174,7 +179,7 @@ export class Mirrors {
         last,
         memoryStarted: false,
         told: undefined,
-        ended: undefined,
+        ended: orphaned ? { error: 'its controller ended in the middle of the switchover' } : undefined,
       }
       this.#known.set(vm, copying)
     }
@@ -182,17 +187,25 @@ export class Mirrors {
     // What was said of the migration is of before memory flowed.
     const before = copying.memoryStarted || isFlowing(migration) ? 'memory' : 'disks'
     const broken = jobs.find(({ error }) => error !== undefined)
-    if (copying.ended === undefined && broken !== undefined) {
+    const missing = copying.memoryStarted || isFlowing(migration) ? 0 : disksOf(jobs) - jobs.length
+    if (copying.ended !== undefined) {
+      // It was to be called off, and may not have been heard.
+      if (jobs.length > 0 || migration === 'pre-switchover') await this.#callOff(client, signal)
+    } else if (broken !== undefined) {
       copying.ended = { error: `a disk could not be copied: ${broken.error ?? 'no reason was given'}` }
       await this.#callOff(client, signal)
-    } else if (jobs.length > 0 && copying.ended === undefined) {
+    } else if (missing > 0) {
+      const error = `${missing} of ${disksOf(jobs)} disks are not copied: it was interrupted while it was begun`
+      copying.ended = { error }
+      await this.#callOff(client, signal)
+    } else if (jobs.length > 0) {
       copying.writes.read(copying.last.total, this.#clock.now())
       if (isFlowing(migration)) copying.memoryStarted = true
       if (migration === 'pre-switchover') await this.#switchOver(client, copying, signal)
       else if (hasEnded(migration) && copying.memoryStarted) await this.#end(client, 'at once', signal)
       else if (!copying.memoryStarted && jobs.every(isReady)) await this.#startMemory(client, copying, jobs, signal)
       else await this.#hold(client, copying, jobs, signal)
-    } else if (migration === 'pre-switchover' && copying.ended === undefined) {
+    } else if (migration === 'pre-switchover') {
       await this.#continue(client, signal)
     }
     return stateOf(copying, before)
@@ -237,7 +250,8 @@ export class Mirrors {
   /**
    * Ends all jobs of ours, and removes what they wrote to. Commands that need no answer of each other go out together: QEMU carries them
    * out in order, and a guest may stand still meanwhile.
-   * @param next goes out with the last of them, where no job failed
+   * @param next goes out with the last of them, where no job failed. Where one did, all stay, as QEMU's only record of it: whoever looks
+   * next must see it, until the migration is called off
    * @returns the first error of a job. @throws DeadlineExceeded
    */
   async #end(
@@ -258,6 +272,7 @@ export class Mirrors {
       }),
     )
     const error = concluded.find(job => job.error !== undefined)?.error
+    if (error !== undefined && how === 'in order') return error
     await Promise.all([
       ...concluded.flatMap(({ id }) => [
         tell('job-dismiss', { id }),
@@ -361,6 +376,8 @@ const speedFor = (rate: BytesPerSecond | undefined, jobs: number): number =>
 const near = (a: number, b: number): boolean => a === b || (a > 0 && b > 0 && Math.abs(a - b) <= b * nearEnough)
 
 const nodeOf = (id: string): string => id.split('-').slice(0, 2).join('-')
+/** How many there must be. */
+const disksOf = (jobs: readonly QmpJob[]): number => Number(jobs[0]?.id.split('-')[3] ?? jobs.length)
 function memoryUri(jobs: readonly QmpJob[]): string {
   const hex = jobs[0]?.id.split('-')[2] ?? ''
   return Buffer.from(hex, 'hex').toString()
