@@ -33,6 +33,7 @@ const place = (change: Partial<Place> = {}): Place => ({
   there: undefined,
   usedBy: undefined,
   ownOldCopy: false,
+  writtenBelow: false,
   below: [],
   ...change,
 })
@@ -110,6 +111,12 @@ describe('only the top of a chain is copied', () => {
     assert.ok(plan.kind === 'accepted' && !plan.incremental)
   })
 
+  test('never over what a VM has written to: the disk it left there, which has become the base of a snapshot since', () => {
+    const plan = planStorage(words, [overBase([sameBase], { writtenBelow: true })])
+    assert.ok(plan.kind === 'accepted' && !plan.incremental)
+    assert.equal(plan.make[0]?.over, undefined)
+  })
+
   test('never over what is there already, which would shine through', () => {
     const there = volume({ format: 'qcow2', allocation: bytes(0) })
     const plan = planStorage(words, [overBase([sameBase], { there })])
@@ -120,8 +127,20 @@ describe('only the top of a chain is copied', () => {
 
 describe('what lies in the place of a disk', () => {
   test('is written over where it is empty, or the VM’s own old copy', () => {
-    for (const change of [{ there: volume({ allocation: bytes(200_000) }) }, { there: volume(), ownOldCopy: true }])
+    for (const change of [{ there: volume({ allocation: bytes(4_096) }) }, { there: volume(), ownOldCopy: true }])
       assert.deepEqual(planStorage(words, [place(change)]), { kind: 'accepted', incremental: false, make: [] })
+    const fresh = place({
+      disk: { target: 'vda', chain: [image('/p/a.img', { format: 'qcow2' })] },
+      there: volume({ format: 'qcow2', allocation: bytes(200_704) }),
+    })
+    assert.equal(planStorage(words, [fresh]).kind, 'accepted')
+  })
+
+  test('a small disk is not an empty one', () => {
+    const seed = bytes(374_784)
+    const small = { capacity: seed, allocation: seed }
+    const disk = { target: 'vdb', chain: [image('/p/seed.img', small)] }
+    assert.match(why(place({ disk, there: volume(small) })), /366 KiB that may be somebody's/)
   })
 
   test('is left alone where it may be somebody’s, and the sentence says what to do', () => {

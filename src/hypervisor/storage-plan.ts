@@ -49,8 +49,10 @@ export interface Place {
   readonly there: VolumeFacts | undefined
   /** Another domain's that has it as a disk. */
   readonly usedBy: string | undefined
-  /** The target's tombstone says that this VM was there before. */
+  /** The target's tombstone says that this VM was there before, with this disk. */
   readonly ownOldCopy: boolean
+  /** An image below the top is, there, one that a VM has written to: its own old disk, or another's. Alike or not, it is no base of this one. */
+  readonly writtenBelow: boolean
   /** The chain below the top, as far as the target has it at the same paths. */
   readonly below: readonly (VolumeFacts | undefined)[]
 }
@@ -73,8 +75,8 @@ export type StoragePlan =
       readonly make: readonly VolumeToMake[]
     }
 
-/** An image without data has only its headers. */
-const emptyUpTo = 1_048_576
+/** An image without data has only its headers: of a raw one qemu-img may have written the first block. Small disks exist: seeds of cloud-init. */
+const emptyUpTo = (format: string): number => (format === 'raw' ? 4_096 : 262_144)
 /** Pools whose volumes are files and have a format. Others are block devices, which take their whole size at once. */
 export const inFiles: ReadonlySet<string> = new Set(['dir', 'fs', 'netfs', 'gluster', 'vstorage'])
 /** Tables of an image, beside its data (QEMU, docs/interop/qcow2.txt: 1 in 8192 for clusters of 64 KiB). */
@@ -109,7 +111,7 @@ function inTheWay(words: Words, { disk, pool, volume, there, usedBy, ownOldCopy 
   const what = `${words.host} has ${volume} in ${words.pool(pool.name)} already, where disk ${disk.target} would go`
   if (usedBy !== undefined) return `${what}; it is a disk of ${usedBy}: move one of them to another path`
   const alike = there.capacity === top.capacity && (there.format === top.format || !inFiles.has(pool.type))
-  if (alike && (ownOldCopy || there.allocation <= emptyUpTo)) return undefined
+  if (alike && (ownOldCopy || there.allocation <= emptyUpTo(there.format))) return undefined
   const holds = alike
     ? `it holds ${showBytes(there.allocation)} that may be somebody's`
     : `it is ${there.format} of ${showBytes(there.capacity)}, the disk is ${top.format} of ${showBytes(top.capacity)}`
@@ -117,7 +119,8 @@ function inTheWay(words: Words, { disk, pool, volume, there, usedBy, ownOldCopy 
 }
 
 /** By format, size and, where both are known, the length of the file: whether it has the same content, nobody reads. */
-function hasBase({ disk, below }: Place): boolean {
+function hasBase({ disk, below, writtenBelow }: Place): boolean {
+  if (writtenBelow) return false
   const bases = disk.chain.slice(1)
   return bases.every((base, n) => {
     const there = below[n]

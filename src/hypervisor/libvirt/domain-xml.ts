@@ -103,6 +103,10 @@ export function tombstoneXml(xml: string, wentTo: string): string {
 export const tombstoneOf = (xml: string): string | undefined =>
   childAt(parseXml(xml), 'metadata', 'lifeboat:evacuated')?.attributes.get('uuid')?.toLowerCase()
 
+/** The definition that a tombstone keeps; empty where it is none. @throws XmlError */
+export const xmlInTombstone = (xml: string): string =>
+  childAt(parseXml(xml), 'metadata', 'lifeboat:evacuated')?.text.trim() ?? ''
+
 function derivedUuid(from: string): string {
   const hex = createHash('sha256').update(from).digest('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`

@@ -68,6 +68,13 @@ export class Pools {
     }
   }
 
+  /** All by which a domain's definition may call it: of a volume of LVM, its key is none of them. */
+  async names(vol: StorageVolume, signal: AbortSignal): Promise<readonly string[]> {
+    const { xml } = await this.#domains.daemon.call('storageVolGetXmlDesc', { vol, flags: 0 }, signal)
+    const path = childAt(parseXml(xml), 'target', 'path')?.text.trim()
+    return [vol.key, `${vol.pool}:${vol.name}`, ...(path === undefined ? [] : [path])]
+  }
+
   /** What it takes now. @unit bytes @returns undefined for one that is gone */
   taken(vol: StorageVolume, signal: AbortSignal): Promise<number | undefined> {
     return missing(() => this.#domains.daemon.call('storageVolGetInfo', { vol }, signal).then(info => info.allocation))

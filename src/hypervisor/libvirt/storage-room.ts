@@ -8,7 +8,7 @@ import { basename, dirname } from 'node:path'
 import type { VmId } from '../../core/ids.ts'
 import { MigrationError } from '../../core/migration/failure.ts'
 import { type Bytes, bytes } from '../../core/units.ts'
-import type { StoragePool, StorageVolume } from '../../libvirt/public.ts'
+import { LibvirtCallError, type StoragePool, type StorageVolume } from '../../libvirt/public.ts'
 import { OneAtATime } from '../../time/one-at-a-time.ts'
 import {
   type Place,
@@ -18,7 +18,7 @@ import {
   type VolumeToMake,
   type Words,
 } from '../storage-plan.ts'
-import { diskOwners, type Owners } from './disk-owners.ts'
+import { diskOwners, type Owners, placeOf } from './disk-owners.ts'
 import type { Domains } from './domains.ts'
 import type { DiskDefinition } from './libvirt-definition.ts'
 import { nameOf, Pools } from './pools.ts'
@@ -111,18 +111,39 @@ export class StorageRoom {
       pools.set(pool.name, facts)
       const volume = nameOf(path)
       const there = await this.#pools.volume(pool, volume, signal)
-      if (there !== undefined) owners ??= await diskOwners(this.#domains, arriving, signal)
+      if (there !== undefined || disk.chain.length > 1) owners ??= await diskOwners(this.#domains, arriving, signal)
+      const written = disk.chain.slice(1).map(image => placeOf(image.path))
       places.push({
         disk,
         pool: facts,
         volume,
         there: there === undefined ? undefined : await this.#pools.facts(there, signal),
-        usedBy: owners?.others.get(path),
-        ownOldCopy: owners?.wasHere === true,
+        usedBy: there && owners && (await this.#userOf(vm, pool, there, owners, signal)),
+        ownOldCopy: owners?.left.has(placeOf(path)) === true,
+        writtenBelow: written.some(at => owners?.left.has(at) === true || owners?.written.has(at) === true),
         below: await this.#imagesBelow(disk, signal),
       })
     }
     return places
+  }
+
+  /** Another domain that has it, or a VM that it was made for and that has not arrived yet. */
+  async #userOf(
+    vm: VmId,
+    pool: StoragePool,
+    vol: StorageVolume,
+    { others }: Owners,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const names = await this.#pools.names(vol, signal)
+    const user = names.map(name => others.get(placeOf(name))).find(name => name !== undefined)
+    if (user !== undefined) return user
+    const marked = await this.#pools.volumesBeginning(anyMarker, signal)
+    const marker = marked.find(
+      ([{ name }, mark]) =>
+        name === pool.name && mark.name !== markerOf(vm, vol.name) && volumeOf(mark.name) === vol.name,
+    )
+    return marker && `a VM that is on its way there (it has the mark ${marker[1].name})`
   }
 
   async #imagesBelow({ chain }: DiskDefinition, signal: AbortSignal): Promise<readonly (VolumeFacts | undefined)[]> {
@@ -168,8 +189,12 @@ export class StorageRoom {
       const create = (volume: VolumeToMake) =>
         this.#pools.create(pool, volumeXml(volume, types.get(wanted.pool) ?? 'dir'), signal)
       const marker = markerOf(vm, wanted.volume)
-      await create({ ...wanted, volume: marker, format: 'raw', capacity: bytes(0), over: undefined })
-      const vol = await create(wanted)
+      const mark = await create({ ...wanted, volume: marker, format: 'raw', capacity: bytes(0), over: undefined })
+      const vol = await create(wanted).catch(async (error: unknown) => {
+        // Nothing was made, so what has that name is somebody's, who was faster.
+        if (error instanceof LibvirtCallError) await this.#pools.delete(mark, signal)
+        throw error
+      })
       promised.push({ pool: wanted.pool, volume: vol, need: wanted.need })
       this.#promised.set(vm, promised)
     }
@@ -202,14 +227,18 @@ export class StorageRoom {
 
   async #isUsed(vol: StorageVolume, signal: AbortSignal): Promise<boolean> {
     const { others } = await diskOwners(this.#domains, undefined, signal)
-    return others.has(vol.key) || others.has(`${vol.pool}:${vol.name}`)
+    return (await this.#pools.names(vol, signal)).some(name => others.has(placeOf(name)))
   }
 }
 
 /** Letters, digits, dots and dashes: also LVM takes them. The VM's name is hashed, so that none is another's beginning. */
 function markerOf(vm: VmId, volume: string): string {
-  return `lifeboat-arriving.${createHash('sha256').update(vm).digest('hex').slice(0, 12)}.${volume}`
+  return `${anyMarker}${createHash('sha256').update(vm).digest('hex').slice(0, 12)}.${volume}`
 }
+
+const anyMarker = 'lifeboat-arriving.'
+/** Beside which a marker lies. */
+const volumeOf = (marker: string): string => marker.slice(anyMarker.length + 12 + 1)
 
 const wordsOf = (host: string): Words => ({
   host,

@@ -122,6 +122,8 @@ export class ImageRoom {
       there,
       usedBy: undefined,
       ownOldCopy: wasHere,
+      // What it left here may be below by now; that costs a copy of the base where it is none of its old disks.
+      writtenBelow: wasHere,
       below,
     }
   }
