@@ -82,3 +82,41 @@ test('what is said to a migration while it is being started is said when it runs
   assert.deepEqual(said, ['migrate', 'flows', 'adjust to 2000', 'cancel'])
   assert.ok(!seen.includes('command-failed'))
 })
+
+test('the target is not touched for a VM that somebody else moves, or that does not run', async () => {
+  for (const presence of [
+    { state: 'running', migrating: true },
+    { state: 'paused', as: 'left', detail: 'postmigrate' },
+  ] as const) {
+    const kernel = new Kernel(instant(0))
+    const clock = new VirtualClock(kernel)
+    const world = new SimWorld(snapshot, kernel, chanceOf(1))
+    const { capabilities: plain } = new SimulatedHost({ host: route.source, snapshot, world, clock })
+    class OthersHost extends SimulatedHost {
+      /** As libvirt: a migration that another began would end in the midst of it. */
+      override readonly capabilities = { ...plain, selfCompleting: true }
+      override presence(...told: Parameters<SimulatedHost['presence']>): ReturnType<SimulatedHost['presence']> {
+        return this.host === route.source ? Promise.resolve(presence) : super.presence(...told)
+      }
+      override prepare(): ReturnType<SimulatedHost['prepare']> {
+        throw new Error('the target was touched')
+      }
+    }
+    const hosts = snapshot.hosts.map(({ id }) => new OthersHost({ host: id, snapshot, world, clock }))
+    const find = (host: string) => {
+      const found = hosts.find(each => each.host === host)
+      if (found === undefined) throw new Error(`no host ${host}`)
+      return found
+    }
+    const seen: Observed[] = []
+    const executor = new Executor(
+      { clock, journal: noJournal, hypervisor: find },
+      event => seen.push(event),
+      new AbortController().signal,
+    )
+    executor.submit({ kind: 'prepare', ...route, options: plainStart })
+    await executor.settled()
+    const [failed] = seen
+    assert.ok(failed?.kind === 'attempt-failed' && failed.failure.code === 'source-refused')
+  }
+})

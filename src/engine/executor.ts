@@ -8,6 +8,7 @@ import type { Command, Route } from '../core/control/command.ts'
 import type { Observed } from '../core/control/observed.ts'
 import type { HostId, VmId } from '../core/ids.ts'
 import { MigrationError } from '../core/migration/failure.ts'
+import { type Presence, showPresence } from '../core/migration/presence.ts'
 import { bytes, type Milliseconds } from '../core/units.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from '../hypervisor/hand-over.ts'
 import type { Definition, Landing } from '../hypervisor/hypervisor.ts'
@@ -147,6 +148,10 @@ export class Executor {
     const { source, target } = this.#sides(command)
     const presence = await source.presence(command.vm, signal)
     if (presence.state === 'absent') throw vmGone(command.vm, source.host, presence.detail)
+    // Before the target is touched: what waits or lies there may be another migration's, which ends by itself, or all that is left of the VM.
+    const others = presence.state === 'running' && presence.migrating && source.capabilities.selfCompleting
+    if (others || (presence.state !== 'running' && presence.state !== 'unreachable'))
+      throw notAlone(command.vm, source.host, presence)
     const definition = await source.definition(command.vm, signal)
     if (this.#kept.keep(definition)) {
       const { driver, text } = definition
@@ -303,6 +308,11 @@ export class Executor {
 function vmGone(vm: VmId, host: HostId, seen: string): MigrationError {
   const detail = `it does not run at ${host} any more (${seen}): somebody ended, renamed or moved it; lifeboat inventory shows what is there`
   return new MigrationError(vm, { code: 'not-there', detail })
+}
+
+function notAlone(vm: VmId, source: HostId, presence: Presence): MigrationError {
+  const detail = `${source} says ${showPresence(presence)}; only a VM that runs there, and is left alone, can be moved`
+  return new MigrationError(vm, { code: 'source-refused', detail })
 }
 
 const keyOf = ({ vm, attempt }: Route): string => `${vm} ${attempt}`
