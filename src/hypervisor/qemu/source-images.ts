@@ -33,6 +33,12 @@ export function disksToCopy(
     }
     const { inserted } = drive
     if (inserted === undefined || inserted.readOnly) return []
+    const { path } = inserted.image
+    // Of what is no file here, qemu-img at the target would make, and so empty, the very thing that both sides reach.
+    if (!path.startsWith('/') || /[\n\r]/.test(path)) {
+      const detail = `disk ${name} is ${JSON.stringify(path)} at ${host}, which is no absolute path of a file, so it is not copied; where the target reaches it too, mark it as shared in its vm.json, else give its -drive an absolute path`
+      throw new MigrationError(vm, { code: 'source-refused', detail })
+    }
     return [{ target: name, chain: chainOf(inserted.image, dir) }]
   })
 }
