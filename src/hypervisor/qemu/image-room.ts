@@ -81,7 +81,7 @@ export class ImageRoom {
     const dir = this.#folder.dirOf(vm)
     const places: Place[] = []
     const promised = await this.#stillPromised(signal)
-    for (const disk of disks) places.push(await this.#placeOf(disk, dir, wasHere, promised, signal))
+    for (const disk of disks) places.push(await this.#placeOf(vm, disk, dir, wasHere, promised, signal))
     const plan = planStorage(wordsOf(this.#host), places)
     if (plan.kind === 'refused') throw new MigrationError(vm, { code: 'target-refused', detail: plan.why })
     await this.#folder.recordMade(
@@ -104,6 +104,7 @@ export class ImageRoom {
   }
 
   async #placeOf(
+    vm: VmId,
     disk: ArrivingDisk,
     dir: string,
     wasHere: boolean,
@@ -120,7 +121,8 @@ export class ImageRoom {
       pool: { name: dirname(path), type: 'dir', free: bytes(Math.max(0, free - promised)) },
       volume: basename(path),
       there,
-      usedBy: undefined,
+      // Of those that live here QEMU's own lock keeps it; one that is on its way has no lock yet, and takes the image away if it does not come.
+      usedBy: there && (await this.#folder.madeFor(vm, path, signal)),
       ownOldCopy: wasHere,
       // What it left here may be below by now; that costs a copy of the base where it is none of its old disks.
       writtenBelow: wasHere,

@@ -127,7 +127,7 @@ export class VmFolder {
   async writeArriving(definition: QemuDefinition, text: string, signal: AbortSignal): Promise<void> {
     const dir = this.dirOf(definition.name)
     const script = `if [ -d "$1" ]; then
-  if [ ! -f "$1/${arrivingFile}" ]; then before=$(ls -A "$1") && printf '%s\\n' "$before" >"$1/${beforeFile}"; fi
+  if [ ! -f "$1/${arrivingFile}" ]; then rm -f "$1/${madeFile}"; before=$(ls -A "$1") && printf '%s\\n' "$before" >"$1/${beforeFile}"; fi
 else mkdir -p "$1"; fi
 cat >"$1/${arrivingFile}.new" && sync "$1/${arrivingFile}.new" && mv "$1/${arrivingFile}.new" "$1/${arrivingFile}"`
     await runOk(this.#remote, ['sh', '-c', script, 'sh', dir], { stdin: text }, signal)
@@ -149,6 +149,14 @@ cat >"$1/${arrivingFile}.new" && sync "$1/${arrivingFile}.new" && mv "$1/${arriv
       { stdin: paths.map(path => `${path}\n`).join('') },
       signal,
     )
+  }
+
+  /** Another VM that has not arrived yet, and that this image was made for. */
+  async madeFor(vm: VmId, path: string, signal: AbortSignal): Promise<string | undefined> {
+    const script = `cd "$1" 2>/dev/null && grep -lsxF -e "$2" -- */${madeFile}; exit 0`
+    const said = await runOk(this.#remote, ['sh', '-c', script, 'sh', this.#path, path], {}, signal)
+    const names = said.split('\n').map(line => line.slice(0, -madeFile.length - 1))
+    return names.find(name => name !== '' && name !== vm)
   }
 
   /** What arrived lives here now. Idempotent. */
