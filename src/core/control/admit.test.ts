@@ -101,6 +101,30 @@ describe('to let a ready one go', () => {
   })
 })
 
+test('what is taken down, by whatever cause, is not started meanwhile, whoever changes their mind', () => {
+  const start: Intent = { kind: 'start', vm, tuning }
+  const by = 'test'
+  const site = startedFrom(aSnapshot({ vms: someVms(2) })).snapshot.hosts.find(({ id }) => id === targetOf(ready))?.site
+  assert.ok(site !== undefined)
+  const causes: readonly Observed[] = [
+    { kind: 'operator', by, order: 'wind-down' },
+    { kind: 'operator', by, order: 'endanger', site },
+  ]
+  for (const cause of causes) {
+    for (const before of [ready, preparing]) {
+      // One that is not ready yet reports when it is.
+      const first = told(before, 9, cause, wanting(start))
+      const { state, commands }: Decision =
+        before === ready ? first : told(first.state, 9, { kind: 'target-ready', ...of }, wanting(start))
+      assert.deepEqual(kinds(commands), ['roll-back'])
+      const resumed = told(state, 10, { kind: 'operator', by, order: 'resume' }, wanting(start))
+      assert.deepEqual(kinds(resumed.commands), [])
+      const aborted = told(state, 10, { kind: 'operator', by, order: 'abort' })
+      assert.deepEqual(kinds(aborted.commands), [], 'once is enough')
+    }
+  }
+})
+
 describe('to call one back', () => {
   const cancel = (again: boolean | 'elsewhere'): Intent => ({ kind: 'cancel', vm, why: 'so', again })
   const after = (again: boolean | 'elsewhere') => {

@@ -201,11 +201,16 @@ function cancel(state: Evacuation, m: PreCopy, cause: Callback): Decision {
 
 /** Takes down the targets that are ready and have received nothing; their VMs are queued again. */
 export function letGo(state: Evacuation): Decision {
+  let next = state
   const commands: Command[] = []
   const failure = calledOff(state)
-  for (const m of state.migrations.in('preparing'))
-    if (failure !== undefined && m.ready) commands.push({ kind: 'roll-back', ...routeOf(m), failure })
-  return { state, commands }
+  for (const m of state.migrations.in('preparing')) {
+    if (failure === undefined || !m.ready) continue
+    // Or it would be started, after a change of mind, to a target that is being taken down.
+    next = withMigration(next, { ...m, ready: false })
+    commands.push({ kind: 'roll-back', ...routeOf(m), failure })
+  }
+  return { state: next, commands }
 }
 
 /** Lets go of what has not begun to move. A target that is still being made ready is taken down when it reports (see step.ts). */
@@ -213,8 +218,10 @@ export function stopAdmitting(state: Evacuation, why: string): Decision {
   let next = state
   const commands: Command[] = []
   for (const m of state.migrations.in('preparing', 'queued')) {
-    if (m.phase === 'preparing' && m.ready)
+    if (m.phase === 'preparing' && m.ready) {
+      next = withMigration(next, { ...m, ready: false })
       commands.push({ kind: 'roll-back', ...routeOf(m), failure: { code: 'cancelled', detail: why } })
+    }
     if (m.phase !== 'queued') continue
     const failure = m.lastFailure ?? { code: 'cancelled', detail: why }
     next = withMigration(next, {

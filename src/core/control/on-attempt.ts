@@ -65,8 +65,8 @@ export function targetInDanger({ started, inDanger }: Evacuation, target: HostId
 
 export function onReady(state: Evacuation, m: InFlight): Decision {
   if (m.phase !== 'preparing') return nothing(state)
-  const ready = withMigration(state, { ...m, ready: true })
   const failure = calledOff(state) ?? targetInDanger(state, m.target)
+  const ready = withMigration(state, { ...m, ready: failure === undefined })
   return { state: ready, commands: failure === undefined ? [] : [{ kind: 'roll-back', ...routeOf(m), failure }] }
 }
 

@@ -28,7 +28,10 @@ export function onSiteEndangered(before: Evacuation, site: SiteId, now: Instant)
     if (m.phase === 'preparing') {
       again.add(m.vm)
       // One that is not ready yet is taken down when it reports (on-attempt.ts, onReady).
-      if (m.ready) commands.push({ kind: 'roll-back', ...routeOf(m), failure })
+      if (!m.ready) continue
+      // Nor is it started any more, while that is done.
+      state = withMigration(state, { ...m, ready: false })
+      commands.push({ kind: 'roll-back', ...routeOf(m), failure })
     } else if (m.cancelling === undefined && !m.switching && findsOther(state, m)) {
       again.add(m.vm)
       state = withMigration(state, { ...m, cancelling: failure })
