@@ -1,6 +1,6 @@
 /** The command line where no host is needed: mistakes, and what is said about them. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -12,6 +12,7 @@ describe('the command line', () => {
   before(() => {
     dir = mkdtempSync(join(tmpdir(), 'lifeboat-cli-'))
     config = join(dir, 'lifeboat.yaml')
+    mkdirSync(join(dir, 'sendai-1'))
     writeFileSync(
       config,
       `stateDir: ${dir}/state
@@ -116,6 +117,28 @@ polcy: { name: sequential }
       /bad\.yaml:8:1: polcy: unknown key/,
     ])
       assert.match(stderr, says)
+  })
+
+  test('a site without VMs needs no evacuation, and no answer to a question; one with a silent host is not said to be empty', async () => {
+    const empty = await runLifeboat(['--config', config, 'evacuate', 'sendai', '--to', 'osaka'])
+    assert.equal(empty.code, 0, empty.stderr)
+    assert.match(empty.stdout, /^No VM runs in sendai: nothing to do\.$/m)
+    for (const command of [['plan'], ['evacuate', '--dry-run']]) {
+      const planned = await runLifeboat(['--config', config, ...command, 'osaka', '--to', 'sendai'])
+      assert.equal(planned.code, 1, planned.stderr)
+      assert.match(`${planned.stdout}${planned.stderr}`, /osaka-1/)
+    }
+  })
+
+  test('nothing at all is no limit', async () => {
+    for (const [flag, value] of [
+      ['--deadline', '0s'],
+      ['--bandwidth', '0Mbit/s'],
+    ] as const) {
+      const { code, stderr } = await runLifeboat(['--config', config, 'evacuate', 'sendai', flag, value])
+      assert.equal(code, 2)
+      assert.match(stderr, /expected more than 0/)
+    }
   })
 
   test('a host that does not answer is named, and the others are listed', async () => {

@@ -202,7 +202,7 @@ describe('evacuation under libvirt', { skip: whyNoLab({ driver: 'libvirt' }) ?? 
     assert.deepEqual([await autostartOf(lab, home, 'vm-1'), await autostartOf(lab, home, 'vm-2')], [false, true])
   })
 
-  test('domains that somebody ends while they are queued stay behind with the reason, and hinder nobody', async () => {
+  test('domains that somebody ends while they are queued are given up with the reason, and hinder nobody', async () => {
     const slowly = ['--policy', 'sequential', '--bandwidth', '80Mbit/s']
     const run = startLifeboat([
       '--config',
@@ -228,10 +228,10 @@ describe('evacuation under libvirt', { skip: whyNoLab({ driver: 'libvirt' }) ?? 
     const report = reportFrom((await lifeboat('report', '-o', 'json')).stdout)
     const became = new Map(report.vms.map(({ vm, outcome, reason }) => [String(vm), `${outcome}: ${reason ?? ''}`]))
     assert.match(became.get('vm-1') ?? '', /^safe/)
-    assert.match(became.get('vm-2') ?? '', /^left: not-there: it (is absent|does not run) at a-1/)
+    assert.match(became.get('vm-2') ?? '', /^lost: not-there: it (is shut off|is absent|does not run) at a-1/)
     assert.match(
       became.get('vm-3') ?? '',
-      /^left: not-there: it does not run at a-1 any more \(no such domain\): somebody ended/,
+      /^lost: not-there: it does not run at a-1 any more \(no such domain\): somebody ended/,
     )
   })
 })

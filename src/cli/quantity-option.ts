@@ -23,6 +23,18 @@ export function quantityOption(
   return standard === undefined ? option : option.default(parse(standard), standard)
 }
 
+/** As {@link quantityOption}, where nothing at all would mean that nothing happens. */
+export function positiveQuantityOption(flags: string, kind: keyof typeof parsers, description: string): Option {
+  const option = quantityOption(flags, kind, description)
+  const parse = option.parseArg
+  return option.argParser(text => {
+    const value: unknown = parse?.(text, undefined)
+    if (value === 0)
+      throw new InvalidArgumentError('expected more than 0; leave the option out where there is no limit')
+    return value
+  })
+}
+
 const mostOfAnything = 100_000
 
 export function countOption(flags: string, description: string, least: number, standard?: number): Option {

@@ -3,8 +3,7 @@ import { createInterface } from 'node:readline/promises'
 import { type Command as Program, Option } from 'commander'
 import type { Evacuation } from '../../core/control/evacuation.ts'
 import type { Limits, Observed, Started } from '../../core/control/observed.ts'
-import type { HostId, SiteId } from '../../core/ids.ts'
-import type { Snapshot } from '../../core/inventory/snapshot.ts'
+import type { HostId } from '../../core/ids.ts'
 import { showFailure } from '../../core/migration/failure.ts'
 import { isInFlight } from '../../core/migration/migration.ts'
 import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
@@ -27,12 +26,13 @@ import { createJournal, openJournal } from '../../journal/sqlite-journal.ts'
 import { CliError, exitCode, type ExitCode, usageError } from '../exit.ts'
 import { type Fleet, questionOf, siteNamed, snapshotOf, withFleet, within, worldOf } from '../fleet.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
+import { exitOfPlan, misfits, nobodyRuns } from '../plan-exit.ts'
 import { flowing } from '../help-text.ts'
 import { whoami } from '../identity.ts'
 import { watchNetwork } from '../watch-network.ts'
 import { type LiveView, liveView } from '../live-view.ts'
 import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
-import { countOption, quantityOption } from '../quantity-option.ts'
+import { countOption, positiveQuantityOption } from '../quantity-option.ts'
 import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
 import { reportLines } from '../render/report-table.ts'
@@ -77,9 +77,11 @@ rule (the message names the flag that allows it), 4 not all VMs fit, 130 interru
       `who goes when: ${policyNames.join(', ')} (default: from the configuration, else ${defaultPolicy})`,
     )
     .addOption(countOption('--max-parallel <n>', 'at most so many migrations at a time, whatever the policy wants', 1))
-    .addOption(quantityOption('--bandwidth <rate>', 'rate', 'at most this for all migrations together, like 200Mbit/s'))
     .addOption(
-      quantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15m: says who does not fit'),
+      positiveQuantityOption('--bandwidth <rate>', 'rate', 'at most this for all migrations together, like 200Mbit/s'),
+    )
+    .addOption(
+      positiveQuantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15m: says who does not fit'),
     )
     .option('--yes', 'do not ask')
     .option('--dry-run', 'show the plan and do nothing')
@@ -138,14 +140,17 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
     if (flags.dryRun === true) {
       if (format === 'json') outJson(planWithForecast(plan, forecast))
       else outLines(lines)
-      return misfits(plan).length > 0 ? exitCode.infeasible : exitCode.asAsked
+      return exitOfPlan(plan, snapshot, question.endangered)
     }
     if (lock === undefined) throw new Error('the site is not locked')
     refuseMisfits(plan, flags)
-    if (plan.moves.length === 0 && plan.unplaced.length === 0) {
-      if (format === 'text') out(nobodyRuns(site, snapshot, question.endangered))
+    const nobody = plan.moves.length === 0 && plan.unplaced.length === 0
+    if (nobody && format === 'text') {
+      out(nobodyRuns(site, snapshot, question.endangered))
+      return exitOfPlan(plan, snapshot, question.endangered)
     }
-    await confirm(flags, lines, site)
+    // A program that asked for a report gets one, of nobody; there is nothing to confirm.
+    if (!nobody) await confirm(flags, lines, site)
     // Who confirmed has read it in the plan.
     if (flags.yes === true && forecast.triage !== undefined)
       err(
@@ -184,22 +189,10 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
   }
 }
 
-/** What nobody could ask is not said to be empty. */
-function nobodyRuns(site: string, { hosts, unreachable }: Snapshot, endangered: readonly SiteId[]): string {
-  const silent = unreachable
-    .map(({ host }) => host)
-    .filter(host => hosts.some(({ id, site: of }) => id === host && endangered.includes(of)))
-  return silent.length === 0
-    ? `No VM runs in ${site}: nothing to do.`
-    : `No VM is known to run in ${site}; not known what runs on ${silent.join(', ')}, which does not answer.`
-}
-
 const limitsOf = ({ config }: Fleet, flags: EvacuateFlags): Limits => ({
   maxParallel: flags.maxParallel ?? config.policy.maxParallel,
   bandwidth: flags.bandwidth ?? config.policy.bandwidth,
 })
-
-const misfits = (plan: Plan) => plan.unplaced.filter(({ failure }) => failure.code === 'no-target')
 
 function refuseMisfits(plan: Plan, flags: EvacuateFlags): void {
   const stuck = misfits(plan)

@@ -4,11 +4,11 @@ import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuatio
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
 import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { learnedBefore } from '../../engine/learned-before.ts'
-import { exitCode } from '../exit.ts'
 import { insistOnPlan, readPlan } from '../given-plan.ts'
+import { exitOfPlan, nobodyRuns } from '../plan-exit.ts'
 import type { Milliseconds } from '../../core/units.ts'
 import { questionOf, snapshotOf, withFleet, within, worldOf } from '../fleet.ts'
-import { quantityOption } from '../quantity-option.ts'
+import { positiveQuantityOption } from '../quantity-option.ts'
 import { formatOf, outJson, outLines } from '../output.ts'
 import { wallClock } from '../render/clock.ts'
 import { planLines } from '../render/plan-table.ts'
@@ -36,13 +36,13 @@ export function addPlan(program: Program): void {
     .option('--check <file>', 'judge this plan against the world as it is now, and show it; make no other')
     .option('--partial', 'with --check: let pass what the plan leaves open')
     .addOption(
-      quantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15m: says who does not fit'),
+      positiveQuantityOption('--deadline <time>', 'time', 'nothing leaves after that, like 15m: says who does not fit'),
     )
     .option('-o, --output <format>', 'text or json')
     .addHelpText(
       'after',
       `
-Exits with 4 when some VMs do not fit anywhere; each is listed with every reason.
+Exits with 4 when some VMs do not fit anywhere (each is listed with every reason), with 1 when a host of SITE is silent.
 -o json > plan.json can be edited and run: lifeboat evacuate SITE --plan plan.json (docs/plan.md).`,
     )
     .action(async (site: string, flags: PlanFlags, command: Program) => {
@@ -56,7 +56,8 @@ Exits with 4 when some VMs do not fit anywhere; each is listed with every reason
         const snapshot = within(taken.snapshot, flags.deadline)
         warnAbout(taken)
         const { bandwidth, maxParallel } = fleet.config.policy
-        const request: PlanRequest = { snapshot, ...question, policy, slots, order, bandwidth }
+        const atOnce = Math.min(slots, maxParallel ?? slots)
+        const request: PlanRequest = { snapshot, ...question, policy, slots: atOnce, order, bandwidth }
         const plan =
           given === undefined ? planEvacuation(request) : insistOnPlan(request, given, flags.partial === true)
         const correction = learnedBefore(fleet.stateDir, worldOf(fleet, question.endangered))
@@ -64,9 +65,9 @@ Exits with 4 when some VMs do not fit anywhere; each is listed with every reason
         const forecast = forecastPlan({ snapshot, ...question, policy, limits, correction }, plan)
         if (format === 'json') outJson(planWithForecast(plan, forecast))
         else outLines(planLines(plan, snapshot, forecast, wallClock(fleet.clock.now())))
-        return plan.unplaced.some(({ failure }) => failure.code === 'no-target')
-          ? exitCode.infeasible
-          : exitCode.asAsked
+        if (format === 'text' && plan.moves.length === 0 && plan.unplaced.length === 0)
+          outLines(['', nobodyRuns(site, snapshot, question.endangered)])
+        return exitOfPlan(plan, snapshot, question.endangered)
       })
     })
 }

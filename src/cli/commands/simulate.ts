@@ -16,7 +16,7 @@ import { vmsOfSite } from '../../core/inventory/snapshot.ts'
 import type { BytesPerSecond } from '../../core/units.ts'
 import { CliError, exitCode, usageError } from '../exit.ts'
 import { err, formatOf, out, outJson, outLines } from '../output.ts'
-import { countOption, quantityOption } from '../quantity-option.ts'
+import { countOption, positiveQuantityOption } from '../quantity-option.ts'
 import { oracleName, type Rehearsed, rehearseRivals } from '../rehearse-rivals.ts'
 import { plotSvg } from '../render/plot-svg.ts'
 import { reportLines } from '../render/report-table.ts'
@@ -66,7 +66,7 @@ export function addSimulate(program: Program): void {
     )
     .addOption(countOption('--runs <n>', 'so many seeds from that one on; mean and 95 % interval', 1, 1))
     .addOption(countOption('--max-parallel <n>', 'at most so many migrations at one time', 1))
-    .addOption(quantityOption('--bandwidth <rate>', 'rate', 'at most this for all migrations together'))
+    .addOption(positiveQuantityOption('--bandwidth <rate>', 'rate', 'at most this for all migrations together'))
     .option('--log', 'print the decisions, a line each, and nothing else')
     .option('--accept', 'write the decisions to expect.log in the folder')
     .option('--check', 'compare the decisions with expect.log; exit with 1 where they differ')

@@ -10,7 +10,7 @@ import type { Definition, Landing } from '../hypervisor.ts'
 import type { Departed } from '../prove.ts'
 import { targetFailure } from './classify-libvirt-error.ts'
 import { isNoDomain, uuidText } from './daemon.ts'
-import { tombstoneName } from './domain-xml.ts'
+import { tombstoneName, tombstoneOf } from './domain-xml.ts'
 import { type Domains, ignoreGone } from './domains.ts'
 import { parseLibvirtDefinition } from './libvirt-definition.ts'
 import { presenceOf } from './libvirt-presence.ts'
@@ -168,6 +168,9 @@ export class Target {
   async #removeTombstone({ name }: Domain, signal: AbortSignal): Promise<void> {
     try {
       const { dom } = await this.#domains.daemon.call('domainLookupByName', { name: tombstoneName(name) }, signal)
+      const { xml } = await this.#domains.daemon.call('domainGetXmlDesc', { dom, flags: 0 }, signal)
+      // Somebody's domain may have that name.
+      if (tombstoneOf(xml) === undefined) return
       await this.#domains.daemon.call('domainUndefineFlags', { dom, flags: 0 }, signal)
     } catch (error) {
       if (!isNoDomain(error)) throw error

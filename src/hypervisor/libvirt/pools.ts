@@ -19,10 +19,12 @@ export class Pools {
 
   /** @returns undefined where no active pool holds that path */
   holding(path: string, signal: AbortSignal): Promise<StoragePool | undefined> {
-    const [pool, volume] = path.split(':')
+    const colon = path.startsWith('/') ? -1 : path.indexOf(':')
     return missing(() =>
-      !path.startsWith('/') && pool !== undefined && volume !== undefined
-        ? this.#domains.daemon.call('storagePoolLookupByName', { name: pool }, signal).then(found => found.pool)
+      colon > 0
+        ? this.#domains.daemon
+            .call('storagePoolLookupByName', { name: path.slice(0, colon) }, signal)
+            .then(found => found.pool)
         : this.#domains.daemon
             .call('storagePoolLookupByTargetPath', { path: dirname(path) }, signal)
             .then(found => found.pool),

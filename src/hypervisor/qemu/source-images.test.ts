@@ -105,7 +105,13 @@ test('a declared disk that QEMU does not have is refused, with those it has', ()
 })
 
 test('what is no file of this host is not copied: the target would make it anew', () => {
-  for (const path of ['gluster://storage/vms/a.img', 'rbd:pool/a', 'json:{"driver":"ssh"}', 'a.img', '/a\n/etc/passwd']) {
+  for (const path of [
+    'gluster://storage/vms/a.img',
+    'rbd:pool/a',
+    'json:{"driver":"ssh"}',
+    'a.img',
+    '/a\n/etc/passwd',
+  ]) {
     assert.throws(() => copied([drive('vda', image(path))], { name: 'vda' }), /source-refused: .*no absolute path/)
     assert.deepEqual(copied([drive('vda', image(path))], { name: 'vda', shared: true }), [])
   }

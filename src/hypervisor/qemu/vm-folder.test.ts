@@ -1,6 +1,6 @@
 /** What the folder has on record of arrivals, in a folder of this machine. */
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -23,6 +23,13 @@ async function withFolder(tell: (folder: VmFolder, path: string) => Promise<void
     await rm(path, { recursive: true })
   }
 }
+
+test('a folder that is not there is not one without VMs', () =>
+  withFolder(async (folder, path) => {
+    await assert.rejects(folder.list(signal()), /has no folder .*vms: correct the uri/)
+    await mkdir(join(path, 'vms'))
+    assert.deepEqual(await folder.list(signal()), { entries: [], bad: [] })
+  }))
 
 test('an image that was made for one that arrives is not another’s', () =>
   withFolder(async (folder, path) => {

@@ -32,9 +32,12 @@ export interface BadDefinition {
   readonly why: string
 }
 
+const noneLives = 44
+const noFolder = 45
+
 /** One pass over the folder; a line of JSON for each definition, the file itself in base64. `pgrep -f` finds a process by its pid file's path. */
 const listScript = `
-cd "$1" 2>/dev/null || exit 0
+cd "$1" 2>/dev/null || exit ${noFolder}
 for d in */; do
   d=\${d%/}
   for f in ${definitionFile} ${arrivingFile}; do
@@ -50,8 +53,6 @@ done`
 
 const lineSchema = z.object({ name: z.string(), file: z.string(), alive: z.boolean(), text: z.base64() })
 
-const noneLives = 44
-
 export class VmFolder {
   readonly #remote: Remote
   readonly #path: string
@@ -66,16 +67,18 @@ export class VmFolder {
     return `${this.#path}/${vm}`
   }
 
-  /** @throws HostUnreachable */
+  /** @throws HostUnreachable; Error when there is no such folder: a typo is not a host without VMs */
   async list(
     signal: AbortSignal,
   ): Promise<{ readonly entries: readonly FolderEntry[]; readonly bad: readonly BadDefinition[] }> {
-    const text = await runOk(
-      this.#remote,
-      ['sh', '-c', listScript, 'sh', this.#path],
-      { maxOutput: 64 * 1_048_576 },
-      signal,
-    )
+    const argv = ['sh', '-c', listScript, 'sh', this.#path]
+    const listed = await this.#remote.run(argv, { maxOutput: 64 * 1_048_576 }, signal)
+    if (listed.code === noFolder)
+      throw new Error(
+        `${this.#remote.where} has no folder ${this.#path}: correct the uri in lifeboat.yaml, or, for a host without VMs, mkdir -p ${this.#path} there`,
+      )
+    if (listed.code !== 0) throw new CommandFailed(this.#remote.where, argv, listed)
+    const text = listed.stdout
     const entries: FolderEntry[] = []
     const bad: BadDefinition[] = []
     for (const line of text.split('\n')) {
