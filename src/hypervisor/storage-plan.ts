@@ -118,14 +118,17 @@ function inTheWay(words: Words, { disk, pool, volume, there, usedBy, ownOldCopy 
   return `${what}; ${holds}. If it may go: ${words.remove(pool.name, volume)}. If both hosts share that storage, ${words.share}`
 }
 
-/** By format, size and, where both are known, the length of the file: whether it has the same content, nobody reads. */
+/**
+ * By format, size and the length of the file: whether it has the same content, nobody reads. The length of a qcow2 file
+ * tells much about what was written to it; that of a raw one is its size, so that any two of a size would be the same.
+ */
 function hasBase({ disk, below, writtenBelow }: Place): boolean {
   if (writtenBelow) return false
   const bases = disk.chain.slice(1)
   return bases.every((base, n) => {
     const there = below[n]
     if (there === undefined || there.format !== base.format || there.capacity !== base.capacity) return false
-    return there.length === 0 || base.length === 0 || there.length === base.length
+    return base.format !== 'raw' && there.length > 0 && there.length === base.length
   })
 }
 
