@@ -240,16 +240,19 @@ export function disksSuite(driver: LabDriver): void {
     test('disks and memory together keep to one rate, which can be changed in the middle', async () => {
       await begin(second, bytesPerSecond(8 * 1_048_576))
       const began = clock.now()
-      // QEMU's mirrors begin with a gulp of 16 MiB each and rest then: over all it keeps to the rate.
-      const late = await until(second, ({ disk, sent }) => disk !== undefined && sent > disk.total + mebibytes(4))
-      const rate = (late.sent / (clock.now() - began)) * 1000
-      assert.ok(rate < 8.8 * 1_048_576, `${rate} B/s of two disks and memory at a cap of 8 MiB/s`)
-      assert.ok(rate > 4 * 1_048_576, `${rate} B/s of two disks and memory at a cap of 8 MiB/s`)
-      await sides().source.adjust(second, { rate: bytesPerSecond(64 * 1_048_576) }, soon())
-      await until(second, ({ sent }) => sent > late.sent + mebibytes(20))
-      await sides().source.cancel(second, soon())
-      await untilStatus(second, ['cancelled', 'failed'])
-      await rollBack(sides(), second, soon())
+      try {
+        // QEMU's mirrors begin with a gulp of 16 MiB each and rest then: over all it keeps to the rate.
+        const late = await until(second, ({ disk, sent }) => disk !== undefined && sent > disk.total + mebibytes(20))
+        const rate = (late.sent / (clock.now() - began)) * 1000
+        assert.ok(rate < 8.8 * 1_048_576, `${rate} B/s of two disks and memory at a cap of 8 MiB/s`)
+        assert.ok(rate > 4 * 1_048_576, `${rate} B/s of two disks and memory at a cap of 8 MiB/s`)
+        await sides().source.adjust(second, { rate: bytesPerSecond(64 * 1_048_576) }, soon())
+        await until(second, ({ sent }) => sent > late.sent + mebibytes(12))
+      } finally {
+        await sides().source.cancel(second, soon())
+        await untilStatus(second, ['cancelled', 'failed'])
+        await rollBack(sides(), second, soon())
+      }
       await insistOnClean(second, soon())
     })
 
