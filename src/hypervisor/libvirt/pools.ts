@@ -1,6 +1,6 @@
 /** A libvirt host's storage pools and what lies in them: the questions that room for disks comes to. A pool or volume that is not there is no error here. */
 import { basename, dirname } from 'node:path'
-import { bytes } from '../../core/units.ts'
+import { type Bytes, bytes } from '../../core/units.ts'
 import { errorCode, LibvirtCallError, type StoragePool, type StorageVolume } from '../../libvirt/public.ts'
 import type { VolumeFacts } from '../storage-plan.ts'
 import type { Domains } from './domains.ts'
@@ -68,6 +68,35 @@ export class Pools {
       allocation: bytes(info.allocation),
       length: bytes(length),
     }
+  }
+
+  /** Of the file, which a domain's statistics do not have (their `physical` is what it takes). @returns 0 where the daemon does not tell: it is in no active pool, or storage is none of our business there */
+  async lengthOf(path: string, signal: AbortSignal): Promise<Bytes> {
+    try {
+      const vol = (await this.#volumeAt(path, signal)) ?? (await this.#newVolumeAt(path, signal))
+      if (vol === undefined) return bytes(0)
+      const { allocation } = await this.#domains.daemon.call(
+        'storageVolGetInfoFlags',
+        { vol, flags: lengthOfFile },
+        signal,
+      )
+      return bytes(allocation)
+    } catch (error) {
+      if (error instanceof LibvirtCallError) return bytes(0)
+      throw error
+    }
+  }
+
+  #volumeAt(path: string, signal: AbortSignal): Promise<StorageVolume | undefined> {
+    return missing(() => this.#domains.daemon.call('storageVolLookupByPath', { path }, signal).then(({ vol }) => vol))
+  }
+
+  /** The daemon knows of a file in a pool only what it saw when it last looked there. */
+  async #newVolumeAt(path: string, signal: AbortSignal): Promise<StorageVolume | undefined> {
+    const pool = await this.holding(path, signal)
+    if (pool === undefined) return undefined
+    await this.refresh(pool, signal)
+    return this.#volumeAt(path, signal)
   }
 
   /** All by which a domain's definition may call it: of a volume of LVM, its key is none of them. */

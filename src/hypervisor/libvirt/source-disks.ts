@@ -1,10 +1,11 @@
 /** A source's disks: what its definition and QEMU say of them. */
-import { type Bytes, bytes } from '../../core/units.ts'
-import { type Domain, LibvirtCallError, paramsByName, type TypedParam } from '../../libvirt/public.ts'
+import { bytes } from '../../core/units.ts'
+import { type Domain, paramsByName, type TypedParam } from '../../libvirt/public.ts'
 import { disksOfDomain } from './domain-disks.ts'
 import type { Domains } from './domains.ts'
 import type { DiskDefinition } from './libvirt-definition.ts'
 import { numbersOf } from './libvirt-sample.ts'
+import { Pools } from './pools.ts'
 
 /** include/libvirt/libvirt-domain.h: virDomainStatsTypes, virConnectGetAllDomainStatsFlags. */
 const blockStats = 1 << 5
@@ -25,6 +26,7 @@ export async function readDisks(
     signal,
   )
   const sizes = sizesOf(records[0]?.params ?? [])
+  const pools = new Pools(domains)
   return Promise.all(
     disks.map(async disk => {
       const { target, kind, chain } = disk
@@ -42,25 +44,12 @@ export async function readDisks(
           capacity: bytes(capacity),
           // Of a base, which nobody writes to, QEMU counts no allocation: what its file takes bounds it.
           allocation: bytes(n === 0 ? allocation : Math.max(allocation, physical)),
-          length: n === 0 ? bytes(0) : await lengthOf(domains, image.path, signal),
+          length: n === 0 ? bytes(0) : await pools.lengthOf(image.path, signal),
         }
       })
       return { ...whole, chain: await Promise.all(images) }
     }),
   )
-}
-
-/** Of the file, which the statistics do not have (their `physical` is what it takes). @returns 0 where it is in no pool, or in one that does not know it yet */
-async function lengthOf(domains: Domains, path: string, signal: AbortSignal): Promise<Bytes> {
-  try {
-    const { vol } = await domains.daemon.call('storageVolLookupByPath', { path }, signal)
-    const physical = 1 << 0 // VIR_STORAGE_VOL_GET_PHYSICAL
-    const { allocation } = await domains.daemon.call('storageVolGetInfoFlags', { vol, flags: physical }, signal)
-    return bytes(allocation)
-  } catch (error) {
-    if (error instanceof LibvirtCallError) return bytes(0)
-    throw error
-  }
 }
 
 const withoutSizes = (disk: ReturnType<typeof disksOfDomain>[number]): DiskDefinition => ({
