@@ -10,12 +10,12 @@ import {
   arbRate,
   aSnapshot,
   aVm,
-  driven,
   type Happening,
   play,
   runs,
   type Story,
 } from '../../../test/arbitraries.ts'
+import { asked, assertPolicyIsValue, assertPolicyReplays } from '../../../test/policy-laws.ts'
 import { gib, kinds, startOf, viewOf } from '../../../test/finish-first-facts.ts'
 import { admitting } from '../control/admit.ts'
 import type { Evacuation } from '../control/evacuation.ts'
@@ -25,7 +25,6 @@ import { instant } from '../instant.ts'
 import type { Path } from '../inventory/snapshot.ts'
 import { defaultVmPolicy } from '../inventory/vm.ts'
 import { megabitsPerSecond, ms } from '../units.ts'
-import type { Intent, Policy, PolicyView } from './policy.ts'
 
 const arbStart: fc.Arbitrary<Started> = fc
   .record({
@@ -79,10 +78,6 @@ const pathOf = ({ started }: Evacuation): Path => {
   assert.ok(path !== undefined)
   return path
 }
-/** Candidates are looked at once: written out, two answers can be compared. */
-const written = (intents: readonly Intent[]): readonly unknown[] =>
-  intents.map(intent => (intent.kind === 'prepare' ? { ...intent, candidates: [...intent.candidates] } : intent))
-const asked = (policy: Policy, view: PolicyView): readonly Intent[] => policy.decide(view).intents
 
 describe('in whatever order things happen', () => {
   test('of those on one path no two are without a cap', () => {
@@ -201,35 +196,10 @@ describe('in whatever order things happen', () => {
   })
 
   test('a policy is a value: the same view has the same answer, and its successor too, whoever was asked in between', () => {
-    fc.assert(
-      fc.property(arbStory, ({ states, last, now }) => {
-        const { policy } = last
-        const view = viewOf(last, now)
-        const later = viewOf(last, instant(now + 160_000))
-        const first = policy.decide(view)
-        const [answer, successor] = [written(first.intents), written(asked(first.next, later))]
-        for (const state of states) asked(first.next, viewOf(state, now))
-        const second = policy.decide(view)
-        assert.deepEqual(written(second.intents), answer)
-        assert.deepEqual(written(asked(second.next, later)), successor)
-      }),
-      runs(200),
-    )
+    assertPolicyIsValue(arbStory)
   })
 
   test('the same facts make the same evacuation again, with what the policy saw', () => {
-    fc.assert(
-      fc.property(arbStory, ({ facts, last, now }) => {
-        const again = driven(facts)
-        assert.deepEqual([...again.migrations.values()], [...last.migrations.values()])
-        const later = instant(now + 160_000)
-        assert.deepEqual(
-          written(asked(again.policy, viewOf(again, later))),
-          written(asked(last.policy, viewOf(last, later))),
-        )
-        assert.equal(last.policy.name, 'finish-first')
-      }),
-      runs(100),
-    )
+    assertPolicyReplays(arbStory)
   })
 })

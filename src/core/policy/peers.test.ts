@@ -17,6 +17,7 @@ import {
   startedFrom,
   type Story,
 } from '../../../test/arbitraries.ts'
+import { asked, assertPolicyIsValue, assertPolicyReplays } from '../../../test/policy-laws.ts'
 import { admitting } from '../control/admit.ts'
 import type { Evacuation } from '../control/evacuation.ts'
 import type { Started } from '../control/observed.ts'
@@ -24,7 +25,7 @@ import { type Instant, instant } from '../instant.ts'
 import { defaultVmPolicy } from '../inventory/vm.ts'
 import type { Migration } from '../migration/migration.ts'
 import { mebibytes, megabitsPerSecond, ms } from '../units.ts'
-import type { Intent, Policy, PolicyView } from './policy.ts'
+import type { PolicyView } from './policy.ts'
 
 /** What each promises: from the first deed for a VM to the last it has its slot. */
 const countsThroughout = {
@@ -108,10 +109,6 @@ const viewWith = ({ started, migrations, vms }: Evacuation, now: Instant, admits
     return vm
   },
 })
-/** Candidates are looked at once: written out, two answers can be compared. */
-const written = (intents: readonly Intent[]): readonly unknown[] =>
-  intents.map(intent => (intent.kind === 'prepare' ? { ...intent, candidates: [...intent.candidates] } : intent))
-const asked = (policy: Policy, view: PolicyView): readonly Intent[] => policy.decide(view).intents
 /** `step` asks nobody once the operator aborted. */
 const isAsked = ({ intent }: Evacuation): boolean => intent !== 'aborting'
 
@@ -284,35 +281,11 @@ test('nobody is started twice, made ready twice or told two things in one decisi
 })
 
 test('a policy is a value: the same view has the same answer, and its successor too, whoever was asked in between', () => {
-  fc.assert(
-    fc.property(storiesOf(peers, arbHappening), ({ states, last, now }) => {
-      const { policy } = last
-      const view = viewOf(last, now)
-      const later = viewOf(last, instant(now + 160_000))
-      const first = policy.decide(view)
-      const [answer, successor] = [written(first.intents), written(asked(first.next, later))]
-      for (const state of states) asked(first.next, viewOf(state, now))
-      const second = policy.decide(view)
-      assert.deepEqual(written(second.intents), answer)
-      assert.deepEqual(written(asked(second.next, later)), successor)
-    }),
-    runs(200),
-  )
+  assertPolicyIsValue(storiesOf(peers, arbHappening))
 })
 
 test('the same facts make the same evacuation again, with the policy’s memory', () => {
-  fc.assert(
-    fc.property(storiesOf(peers, arbHappening), ({ facts, last, now }) => {
-      const again = driven(facts)
-      assert.deepEqual([...again.migrations.values()], [...last.migrations.values()])
-      const later = instant(now + 160_000)
-      assert.deepEqual(
-        written(asked(again.policy, viewOf(again, later))),
-        written(asked(last.policy, viewOf(last, later))),
-      )
-    }),
-    runs(100),
-  )
+  assertPolicyReplays(storiesOf(peers, arbHappening))
 })
 
 test('a policy keeps the name it was asked by, whatever it has seen', () => {
