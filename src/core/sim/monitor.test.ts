@@ -37,7 +37,7 @@ const flow = (network: SimNetwork, source: HostId, target: HostId, now: number):
   sent: 500,
   round: 1,
   roundBegan: 0,
-  sentBefore: 0,
+  judged: { at: 0, sent: 0, dirtied: 0 },
   outrun: 0,
   throttle: 0,
   dirtyRate: undefined,

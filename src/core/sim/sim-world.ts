@@ -213,7 +213,7 @@ export class SimWorld {
       sent: 0,
       round: disks === 0 ? 1 : 0,
       roundBegan: now,
-      sentBefore: 0,
+      judged: { at: now, sent: 0, dirtied: 0 },
       outrun: 0,
       throttle: 0,
       dirtyRate: undefined,
@@ -469,6 +469,7 @@ export class SimWorld {
       transfer.status = 'active'
       transfer.settledAt = this.kernel.now
       transfer.roundBegan = this.kernel.now
+      transfer.judged = { at: this.kernel.now, sent: transfer.sent, dirtied: 0 }
       this.#flowing.add(transfer)
       this.#changed(transfer)
       this.shareAgain()

@@ -36,7 +36,7 @@ const aTransfer = (change: Partial<Transfer> = {}): Transfer => ({
   sent: 0,
   round: 1,
   roundBegan: 0,
-  sentBefore: 0,
+  judged: { at: 0, sent: 0, dirtied: 0 },
   outrun: 0,
   throttle: 0,
   dirtyRate: undefined,
@@ -200,7 +200,8 @@ describe('the end of a pass', () => {
     const transfer = aTransfer({ remaining: 3 * mib, sent: 97 * mib, settledAt: 9_700 })
     assert.equal(endPass(transfer, busy(mib), 9_700), false)
     assert.equal(transfer.remaining, 3 * mib + dirtiedWithin(busy(mib), 9_700))
-    assert.deepEqual([transfer.round, transfer.roundBegan, transfer.sentBefore], [2, 9_700, 97 * mib])
+    assert.deepEqual([transfer.round, transfer.roundBegan], [2, 9_700])
+    assert.deepEqual(transfer.judged, { at: 9_700, sent: 97 * mib, dirtied: 0 })
     near(transfer.dirtyRate, (dirtiedWithin(busy(mib), 9_700) / 9_700) * 1000)
   })
 
@@ -223,7 +224,7 @@ describe('the end of a pass', () => {
   test('a pass that took no time wrote nothing', () => {
     const transfer = aTransfer({ roundBegan: 500, remaining: 50 * mib })
     endPass(transfer, busy(10 * mib), 500)
-    assert.deepEqual([transfer.remaining, transfer.dirtyRate, transfer.round], [50 * mib, 0, 2])
+    assert.deepEqual([transfer.remaining, transfer.dirtyRate, transfer.round], [50 * mib, undefined, 2])
   })
 })
 
@@ -243,22 +244,34 @@ describe('auto-converge', () => {
   }
   const [little, much] = [4 * mib, 6 * mib]
 
-  test('the first pass does not count; after two more in which the guest wrote over half of what was sent it is slowed', () => {
-    assert.deepEqual(throttles([much, much, much]), [0, 0, 0.2])
+  test('after two passes, the first included, in which the guest wrote over half of what was sent it is slowed', () => {
+    assert.deepEqual(throttles([much, much]), [0, 0.2])
+  })
+
+  test('passes shorter than a second are judged together, when a second is over', () => {
+    const transfer = aTransfer({ remaining: 100 * mib, options })
+    const seen = Array.from({ length: 24 }, (_, n) => {
+      const now = (n + 1) * 100
+      settle(transfer, now)
+      endPass(transfer, busy(10 * mib), now)
+      return transfer.throttle
+    })
+    assert.deepEqual([seen[18], seen[19]], [0, 0.2])
+    near(transfer.dirtyRate, dirtiedWithin(busy(10 * mib), 100) * 10)
   })
 
   test('after each two passes more it is slowed more, to 99 % and no further', () => {
     const all = throttles(Array.from({ length: 25 }, () => much))
     assert.deepEqual(
       all.slice(0, 9).map(throttle => Math.round(throttle * 100)),
-      [0, 0, 20, 20, 30, 30, 40, 40, 50],
+      [0, 20, 20, 30, 30, 40, 40, 50, 50],
     )
     assert.equal(all.at(-1), 0.99)
   })
 
   test('half of what was sent is borne', () => {
     assert.ok(throttles(Array.from({ length: 10 }, () => 5 * mib)).every(throttle => throttle === 0))
-    assert.deepEqual(throttles([much, 5 * mib + pageSize, 5 * mib + pageSize]), [0, 0, 0.2])
+    assert.deepEqual(throttles([little, 5 * mib + pageSize, 5 * mib + pageSize]), [0, 0, 0.2])
   })
 
   test('the two passes need not follow on each other', () => {
@@ -269,7 +282,7 @@ describe('auto-converge', () => {
     const zstd = { ...options, compression: 'zstd' } as const
     // 10 MiB on the wire were 15.9 MiB of memory.
     const change = { options: zstd, rate: 10 * mib * wireShare.zstd }
-    assert.deepEqual(throttles([much, much, much], change), [0, 0, 0.2])
+    assert.deepEqual(throttles([much, much], change), [0, 0.2])
     assert.ok(throttles([little, little, little, little], change).every(throttle => throttle === 0))
   })
 

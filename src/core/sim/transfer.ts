@@ -19,13 +19,14 @@ import type { Alarm } from './kernel.ts'
 import { blocksWithin, dirtiedWithin, type Guest, pageSize } from './physics/guest-memory.ts'
 import {
   channelBuffer,
+  judgedEvery,
   leastRound,
-  passesToThrottle,
   streamMost,
   throttleFirst,
   throttleMost,
   throttleStep,
   throttleTrigger,
+  timesToThrottle,
   wireShare,
 } from './physics/timings.ts'
 import type { Flow, Resource } from './physics/share.ts'
@@ -66,9 +67,9 @@ export interface Transfer {
   sent: number
   round: number
   roundBegan: number
-  /** `sent` when this pass began. @unit bytes on the wire */
-  sentBefore: number
-  /** Passes in which the guest wrote faster than half of what was sent, since the throttle was last raised. */
+  /** Passes since rates were last judged: QEMU judges at the end of a pass, but only a second after it did so before. */
+  judged: { readonly at: number; readonly sent: number; readonly dirtied: number }
+  /** Times the guest was judged to write faster than half of what was sent, since the throttle was last raised. */
   outrun: number
   /** Share of its time taken from the guest. */
   throttle: number
@@ -178,7 +179,7 @@ function endDiskPass(transfer: Transfer, disk: DiskCopy, guest: Guest, now: numb
   disk.copied = disk.total
   disk.waiting = 0
   transfer.round = 1
-  transfer.sentBefore = transfer.sent
+  transfer.judged = { at: now, sent: transfer.sent, dirtied: 0 }
 }
 
 /** The bitmap is read again. @returns whether the rest goes over within the downtime limit: the guest can be stopped */
@@ -194,25 +195,31 @@ export function endPass(transfer: Transfer, guest: Guest, now: number): boolean 
     disk.total += blocksWithin(guest, span)
     disk.copied = disk.total
   }
-  transfer.dirtyRate = span > 0 ? (dirtied / span) * 1000 : 0
-  throttleIfOutrun(transfer, dirtied)
+  judge(transfer, dirtied, now)
   transfer.remaining += dirtied
   transfer.round += 1
   transfer.roundBegan = now
-  transfer.sentBefore = transfer.sent
   return transfer.remaining <= threshold(transfer) + pageSize
 }
 
 /**
- * Auto-converge: after two passes in which the guest wrote more than half of what was sent, it is slowed, more each time
- * (QEMU, migration/ram.c, `migration_trigger_throttle`; the first pass does not count).
+ * How fast the guest writes is told at the end of a pass that comes a second after it was told before, over all passes since. With
+ * auto-converge, the guest is slowed when it wrote more than half of what was sent for the second time, and more each second time after
+ * (QEMU, migration/ram.c, `migration_bitmap_sync`, `migration_trigger_throttle`; the first pass counts, as was seen in the lab).
  */
-function throttleIfOutrun(transfer: Transfer, dirtied: number): void {
-  if (!transfer.options.autoConverge || transfer.round === 1) return
-  const sent = (transfer.sent - transfer.sentBefore) / wirePerByte(transfer)
-  if (dirtied <= sent * throttleTrigger) return
+function judge(transfer: Transfer, dirtied: number, now: number): void {
+  const { at, sent } = transfer.judged
+  const written = transfer.judged.dirtied + dirtied
+  const span = now - at
+  transfer.judged = span < judgedEvery ? { at, sent, dirtied: written } : { at: now, sent: transfer.sent, dirtied: 0 }
+  if (span < judgedEvery) return
+  transfer.dirtyRate = (written / span) * 1000
+  if (written > ((transfer.sent - sent) / wirePerByte(transfer)) * throttleTrigger) throttle(transfer)
+}
+
+function throttle(transfer: Transfer): void {
   transfer.outrun += 1
-  if (transfer.outrun < passesToThrottle) return
+  if (!transfer.options.autoConverge || transfer.outrun < timesToThrottle) return
   transfer.outrun = 0
   const { initial = throttleFirst, step = throttleStep } = transfer.options.throttle ?? {}
   transfer.throttle = transfer.throttle === 0 ? initial : Math.min(throttleMost, transfer.throttle + step)

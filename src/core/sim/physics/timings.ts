@@ -54,7 +54,9 @@ export const throttleFirst = 0.2
 export const throttleStep = 0.1
 export const throttleMost = 0.99
 /** migration/ram.c, `dirty_rate_high_cnt`. */
-export const passesToThrottle = 2
+export const timesToThrottle = 2
+/** migration/ram.c, `migration_bitmap_sync`: rates are told, and a guest is judged, no more often than this. */
+export const judgedEvery = 1_000
 
 /**
  * What each multifd channel has in its socket at the end (lab, 8 channels over 100 Mbit/s: 1.2 to 3.5 s of downtime beyond the limit, so
