@@ -44,6 +44,8 @@ export const blank: Memory = {
 const looksEvery = 1_000
 /** Rates are averages: a flow's own is true after so long. @unit ms */
 export const averageAfter = 3_000
+/** … and when its cap was changed, nearly so: a shortfall has to be seen twice, and by then it is. @unit ms */
+const toldAfterCap = 2_000
 /** A migration through which nothing went for so long does not hold its path for the others. @unit ms */
 export const silentAfter = 10_000
 /** A path that nobody is on any more is taken for silent as long as this after it was. @unit ms */
@@ -86,10 +88,8 @@ export function look(memory: Memory, { snapshot, migrations, limits, network, no
     if (isSilent || sent > 0) silent.set(pathKey(path), isSilent && silent.get(pathKey(path)) !== false)
     if (isSilent) continue
     const lane = lanes.lane(m.source, m.target)
-    through.set(
-      path,
-      add(through.get(path), m, mostOf(lane, m.streams), lane.shared, between(capSince, now) >= averageAfter),
-    )
+    const isTold = between(m.startedAt, now) >= averageAfter && between(capSince, now) >= toldAfterCap
+    through.set(path, add(through.get(path), m, mostOf(lane, m.streams), lane.shared, isTold))
   }
   if (moved.size === 0) {
     const mute = muted(memory.mute, silent, now)
