@@ -206,11 +206,13 @@ const unseen = 'unknown'
 const now = (at: number) => instant(at * 1000)
 
 describe('whether more at a time may bring more', () => {
-  const short = after(100, ...greedily(0, 4, 40))
+  const short = after(100, ...greedily(0, 10, 40))
 
-  test('where what is there falls short of what is stated, and nothing queues: at once; where it queues: never', () => {
-    assert.equal(mayTryMore(short, roomy, now(4)), true)
-    assert.equal(mayTryMore(short, full, now(4)), false)
+  test('where what is there falls short of what is stated for some seconds, and nothing queues; where it queues: never', () => {
+    assert.equal(short.contradictedAt, 1_000)
+    assert.equal(mayTryMore(short, roomy, instant(8_999)), false)
+    assert.equal(mayTryMore(short, roomy, now(9)), true)
+    assert.equal(mayTryMore(short, full, now(9)), false)
     assert.equal(mayTryMore(short, full, now(4_000)), false)
   })
 
@@ -232,8 +234,8 @@ describe('whether more at a time may bring more', () => {
   })
 
   test('where nobody states anything, until it is known what one gets', () => {
-    const unstated = after(undefined, ...greedily(0, 4, 40))
-    assert.equal(mayTryMore(unstated, roomy, now(4)), true)
+    const unstated = after(undefined, ...greedily(0, 10, 40))
+    assert.equal(mayTryMore(unstated, roomy, now(9)), true)
     assert.equal(mayTryMore(tried(unstated, 80, 40), roomy, now(20)), false)
   })
 })

@@ -70,7 +70,11 @@ const trialLasts = 5_000
 const worthKeeping = 1.1
 const firstWait = 10_000
 const longestWait = 120_000
-/** Where nobody looks at the network, a shortfall is believed for so long before it is tried. @unit ms */
+/**
+ * A shortfall lasts so long before it is tried: bursts of losses are shorter, and one that was started for their sake waits for long when
+ * they are over. Where nobody looks at the network, longer. @unit ms
+ */
+const triedAfter = 8_000
 const unseenWait = 30_000
 /** The path itself carries more meanwhile when what was there alone has more by so much: then nothing is learned of one migration. */
 const noFaster = 1.15
@@ -168,7 +172,8 @@ export function mayTryMore(estimate: PathEstimate, fullness: Fullness, now: Inst
     return false
   if (!last.greedy || last.flows === 0 || last.goodput <= 0) return false
   if (declared === undefined ? single !== undefined : capacity >= declared * shortfall) return false
-  return fullness === 'not full' || (contradictedAt !== undefined && now - contradictedAt >= unseenWait)
+  if (contradictedAt === undefined) return false
+  return now - contradictedAt >= (fullness === 'not full' ? triedAfter : unseenWait)
 }
 
 /** Whether a higher cap may bring more: what is allowed was reached for a while, and nothing queues. */

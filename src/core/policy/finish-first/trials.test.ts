@@ -34,12 +34,12 @@ describe('trials: whether more at a time bring more', () => {
   ]
   const began = (facts: readonly Timed[]): number => Object.keys(rates(driven(facts))).length
 
-  test('begin at once where what flows falls short of what is stated, though nothing queues', () => {
+  test('begin where what flows falls short of what is stated for eight seconds, though nothing queues', () => {
     assert.deepEqual(
-      [3, 4, 5].map(until => began(short(until, 0))),
+      [11, 12, 13].map(until => began(short(until, 0))),
       [1, 1, 2],
     )
-    assert.deepEqual(rates(driven(short(5, 0))), { 'vm-1': undefined, 'vm-2': undefined })
+    assert.deepEqual(rates(driven(short(13, 0))), { 'vm-1': undefined, 'vm-2': undefined })
   })
 
   test('never where it queues: the path carries less', () => {
@@ -59,8 +59,8 @@ describe('trials: whether more at a time bring more', () => {
 
   test('who was started for one is let be for its time; then it waits, or stays if it brought something', () => {
     const then = (first: number, second: number): readonly Timed[] => [
-      ...short(5, 0),
-      ...eachSecond(6, 10, at => [[at, queueing(0)], flows(1, at, first), flows(2, at, second)]),
+      ...short(13, 0),
+      ...eachSecond(14, 18, at => [[at, queueing(0)], flows(1, at, first), flows(2, at, second)]),
     ]
     assert.deepEqual(rates(driven(then(20, 20).slice(0, -4))), { 'vm-1': undefined, 'vm-2': undefined })
     assert.deepEqual(rates(driven(then(20, 20))), { 'vm-1': undefined, 'vm-2': floor })
@@ -70,23 +70,23 @@ describe('trials: whether more at a time bring more', () => {
 
   test('as many at a time as flow already, so that the number doubles', () => {
     const facts = [
-      ...short(5, 0),
-      ...eachSecond(6, 10, at => [[at, queueing(0)], flows(1, at, 20), flows(2, at, 20)]),
-      [10_000, ready(3)],
-      [10_000, ready(4)],
+      ...short(13, 0),
+      ...eachSecond(14, 18, at => [[at, queueing(0)], flows(1, at, 20), flows(2, at, 20)]),
+      [18_000, ready(3)],
+      [18_000, ready(4)],
     ] as const
     const flowing = (until: number): number =>
-      began([...facts, ...eachSecond(11, until, at => [[at, queueing(0)], flows(1, at, 40), flows(2, at, 0.5)])])
-    assert.deepEqual([19, 20, 21].map(flowing), [2, 3, 3])
+      began([...facts, ...eachSecond(19, until, at => [[at, queueing(0)], flows(1, at, 40), flows(2, at, 0.5)])])
+    assert.deepEqual([27, 28, 29].map(flowing), [2, 3, 3])
   })
 
   test('none while a guest stands still, nor where the operator bounds or neighbours are to be spared', () => {
-    assert.equal(began([...short(4, 0), [4_900, stopped(1)], [5_000, tick]]), 1)
+    assert.equal(began([...short(12, 0), [12_900, stopped(1)], [13_000, tick]]), 1)
     for (const [limits, path] of [
       [{ ...unlimited, bandwidth: megabitsPerSecond(90) }, {}],
       [unlimited, { background: megabitsPerSecond(5) }],
     ] as const)
-      assert.equal(began([onePath(6, {}, limits, path), ...short(9, 0).slice(1)]), 1)
+      assert.equal(began([onePath(6, {}, limits, path), ...short(20, 0).slice(1)]), 1)
   })
 
   test('in worlds: neither one stream nor one sending thread is taken for the path', () => {
