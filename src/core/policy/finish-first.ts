@@ -49,8 +49,11 @@ function decided(memory: Memory, view: PolicyView): { readonly intents: Decided[
   const isSilent = ({ key }: Lane): boolean => memory.mute.has(key)
   const takeovers = new Takeovers(view, lanes, queues, loads, isSilent)
   const ahead = [
-    ...preparations(view, lanes, queues, loads, isSilent, late),
+    ...preparations(view, lanes, queues, loads, isSilent, late, (m, lane, before) =>
+      takeovers.isSoonerElsewhere(m, lane, before),
+    ),
     ...takeovers.fromQueues(),
+    ...takeovers.fromReady(),
     ...takeovers.fromSilentWays(),
     ...takeovers.fromSilence(m => silentFor(memory.moved, m, view.now)),
   ]

@@ -28,6 +28,7 @@ export function preparations(
   loads: Loads,
   isSilent: (lane: Lane) => boolean,
   late: Lateness,
+  isSoonerElsewhere: (m: Queued, lane: Lane, before: number) => boolean = () => false,
 ): readonly Intent[] {
   if (view.migrations.count('queued', 'preparing') === 0) return []
   const intents: Intent[] = []
@@ -41,7 +42,11 @@ export function preparations(
     const load = loads.get(key) ?? { count: 0, busy: 0, bytes: 0 }
     const wanted = lane === undefined ? aheadLeast : isAvoided(lane, vms) ? 0 : wantedAhead(view, load, vms, lane)
     if (wanted > 0)
-      intents.push({ kind: 'prepare', candidates: candidates(view, lanes, vms, loads, late), atMost: wanted })
+      intents.push({
+        kind: 'prepare',
+        candidates: candidates(view, lanes, vms, loads, late, isSoonerElsewhere),
+        atMost: wanted,
+      })
   }
   return intents
 }
@@ -85,15 +90,21 @@ function* candidates(
   vms: readonly VmId[],
   loads: Loads,
   late: Lateness,
+  isSoonerElsewhere: (m: Queued, lane: Lane, before: number) => boolean,
 ): Generator<Candidate> {
   let looked = 0
+  let before = 0
   for (const vm of vms) {
     const m = view.migrations.get(vm)
     if (m?.phase !== 'queued' || (m.notBefore !== undefined && m.notBefore > view.now)) continue
     if ((looked += 1) > lookahead) return
     const prefer = boundFor(view, m) ?? soonest(view, lanes, m, loads)
     const lane = prefer === undefined ? undefined : lanes.lane(m.source, prefer)
-    if (lane !== undefined && late.yields(m, lane) !== undefined) continue
+    if (lane !== undefined) {
+      if (late.yields(m, lane) !== undefined) continue
+      if (isSoonerElsewhere(m, lane, (loads.get(lane.queue)?.bytes ?? 0) + before)) continue
+      before += bytesToMove(view.vmOf(vm))
+    }
     const again = prefer !== undefined && m.excluded.includes(prefer)
     yield { vm, options: optionsFor(view.vmOf(vm), lane, m.attempts > 0), prefer, again }
   }

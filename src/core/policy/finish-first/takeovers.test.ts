@@ -3,6 +3,8 @@ import { describe, test } from 'node:test'
 import { aSite, aSnapshot, aVm, driven, migrationOf, someVms } from '../../../../test/arbitraries.ts'
 import {
   decide,
+  eachSecond,
+  flows,
   gib,
   guests,
   hundred,
@@ -17,7 +19,7 @@ import {
   type Timed,
   twoWays,
 } from '../../../../test/finish-first-facts.ts'
-import { lived, makespan } from '../../../../test/finish-first-worlds.ts'
+import { change, lived, makespan } from '../../../../test/finish-first-worlds.ts'
 import type { Evacuation } from '../../control/evacuation.ts'
 import type { Started } from '../../control/observed.ts'
 import { step } from '../../control/step.ts'
@@ -26,7 +28,7 @@ import { instant } from '../../instant.ts'
 import type { Snapshot } from '../../inventory/snapshot.ts'
 import type { Vm } from '../../inventory/vm.ts'
 import type { Timeline } from '../../sim/timeline.ts'
-import { mebibytes, ms } from '../../units.ts'
+import { megabitsPerSecond, mebibytes, ms } from '../../units.ts'
 
 /** The plan has all of them go to b. */
 function allToB(snapshot: Snapshot): Started {
@@ -42,12 +44,15 @@ describe('a way that nobody waits for', () => {
       [2, ready(2)],
       [1_000, tick],
     ]
-    return [...driven(facts).migrations.in('preparing')].filter(({ target }) => target === hostId('c-1')).map(m => m.vm)
+    const by = [...driven(facts).migrations.in('preparing', 'pre-copy')].filter(
+      ({ target }) => target === hostId('c-1'),
+    )
+    return by.map(({ vm }) => vm).sort()
   }
 
   test('takes over from the front of another queue, until it has two of its own', () => {
-    // vm-4 was made ready for b meanwhile, when vm-1 had set out.
-    assert.deepEqual(towardsC(100), ['vm-3', 'vm-5'])
+    // vm-1 is home by b before vm-2 could begin; vm-3 and vm-4 were made ready for b meanwhile.
+    assert.deepEqual(towardsC(100), ['vm-2', 'vm-5'])
   })
 
   test('only what is home sooner by it than the other queue ends', () => {
@@ -74,15 +79,16 @@ describe('a way that nobody waits for', () => {
   })
 })
 
-/** `vm-1` flows to b, through which nothing goes after its first bytes; c has nobody, and is as fast. */
+/** `vm-1` flows to b, through which nothing goes after its first bytes; c has nobody, and is as fast where nothing else is said. */
 const silentWay = (
   vms: readonly Vm[],
   until: number,
   change: Partial<Snapshot> = {},
   others: readonly Timed[] = [],
+  toC = 100,
 ): Evacuation => {
   const facts: Timed[] = [
-    [0, allToB({ ...twoWays(100, 100, vms), ...change })],
+    [0, allToB({ ...twoWays(100, toC, vms), ...change })],
     [1, ready(1)],
     ...others,
     [900, progress(1, { sent: mebibytes(1) })],
@@ -90,6 +96,36 @@ const silentWay = (
   for (let at = 1_000; at <= until; at += 1_000) facts.push([at, tick])
   return driven(facts)
 }
+describe('what is ready for a way that has become slow', () => {
+  /** Both are ready for b, which carries so much of its 100 Mbit/s; c has 50, and nobody. */
+  const after = (seconds: number, rate: number): Evacuation =>
+    driven([
+      [0, allToB(twoWays(100, 50, someVms(2)))],
+      [1, ready(1)],
+      [2, ready(2)],
+      ...eachSecond(1, seconds, at => [flows(1, at, rate)]),
+    ])
+
+  test('is let go, for a way that is idle and brings it home sooner, with the times by both', () => {
+    assert.deepEqual(tended(decide(after(3, 95), 4_000)), [])
+    const [released, ...others] = tended(decide(after(4, 5), 5_000))
+    assert.deepEqual(others, [])
+    assert.ok(released?.kind === 'release' && released.vm === 'vm-2')
+    assert.match(released.why, /^the way to c-1 is idle: home in 16\.8 s by it, in \d min \d\d s by the way to b-1$/)
+  })
+
+  test('in worlds: it goes by the other way once and for all', () => {
+    const timeline = [change(5_000, { capacity: megabitsPerSecond(5) })]
+    const { state } = lived(twoWays(1_000, 200, guests(3, 1)), timeline)
+    assert.equal(state.migrations.count('landed'), 3)
+    const attempts = [...state.migrations.in('landed')].map(({ attempt }) => attempt)
+    assert.ok(Math.max(...attempts) <= 2, `${Math.max(...attempts)} attempts`)
+    assert.ok(
+      [...state.migrations.in('landed')].some(({ attempt, target }) => attempt === 2 && target === hostId('c-1')),
+    )
+  })
+})
+
 describe('a way on which nothing moves', () => {
   test('in worlds: what it was to carry goes by the other one, and all come out', () => {
     const timeline: Timeline = [
@@ -108,11 +144,11 @@ describe('a way on which nothing moves', () => {
     const sizes = [100, 5, 6, 7]
     const vms = sizes.map((used, n) => aVm(`vm-${n + 1}`, 'a-1', { used: mebibytes(used), value: n === 0 ? 100 : 1 }))
     const all: readonly Timed[] = [2, 4].map(n => [n, ready(n)])
-    const before = silentWay(vms, 10_000, {}, all)
+    const before = silentWay(vms, 10_000, {}, all, 10.8)
     // vm-3 is being made ready at c, which it will have left in half a second.
     assert.deepEqual(inPhase(before, 'preparing'), ['vm-2', 'vm-3', 'vm-4'])
     assert.deepEqual(tended(decide(before, 11_000)), [])
-    const intents = tended(decide(silentWay(vms, 11_000, {}, all), 12_000))
+    const intents = tended(decide(silentWay(vms, 11_000, {}, all, 10.8), 12_000))
     assert.deepEqual(
       intents.map(each => ('vm' in each ? [each.kind, each.vm] : [])),
       [
@@ -121,14 +157,14 @@ describe('a way on which nothing moves', () => {
       ],
     )
     // Its target is taken down, and it is made ready at the other.
-    const [rolledBack] = step(silentWay(vms, 11_000, {}, all), tick, instant(12_000)).commands.filter(
+    const [rolledBack] = step(silentWay(vms, 11_000, {}, all, 10.8), tick, instant(12_000)).commands.filter(
       ({ kind }) => kind === 'roll-back',
     )
     assert.ok(rolledBack?.kind === 'roll-back' && rolledBack.vm === vmId('vm-4'))
     assert.equal(rolledBack.failure.code, 'postponed')
     const failed = { kind: 'attempt-failed', vm: vmId('vm-4'), attempt: 1, failure: rolledBack.failure } as const
     const state = step(
-      step(silentWay(vms, 11_000, {}, all), tick, instant(12_000)).state,
+      step(silentWay(vms, 11_000, {}, all, 10.8), tick, instant(12_000)).state,
       failed,
       instant(12_300),
     ).state

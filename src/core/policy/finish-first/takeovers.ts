@@ -4,7 +4,7 @@
  */
 import type { HostId, VmId } from '../../ids.ts'
 import { bytesToMove } from '../../inventory/vm.ts'
-import type { PreCopy } from '../../migration/migration.ts'
+import type { PreCopy, Queued } from '../../migration/migration.ts'
 import { showTime } from '../../units.ts'
 import type { Intent, PolicyView } from '../policy.ts'
 import type { Lane, Lanes } from './lanes.ts'
@@ -16,12 +16,16 @@ import { type Loads, rateOf, waysFrom } from './ways.ts'
 const worthTakingOver = 0.9
 /** A way is idle when what it has is through by then. @unit seconds */
 const nearlyIdle = 5
+/** What is ready on one way already is made ready on another only to be home so much sooner: it takes a process start or two. @unit seconds */
+const worthReleasing = 5
 /** A path that is silent for so long is taken for cut. @unit ms */
 const silentTooLong = 60_000
 /** A queue is looked through so far from its end. */
 const lookahead = 64
 /** So many are made ready on one way at least (ahead.ts). */
 const aheadLeast = 2
+
+const nobody: ReadonlySet<string> = new Set()
 
 export class Takeovers {
   readonly #view: PolicyView
@@ -67,6 +71,45 @@ export class Takeovers {
     }
   }
 
+  /** Whether another way is idle, though others may take it now, and brings it home sooner than its own, which has so many bytes before. */
+  isSoonerElsewhere(m: Pick<Queued, 'vm' | 'source' | 'excluded'>, lane: Lane, before: number): boolean {
+    return this.#elsewhere(m, lane, before, nobody) !== undefined
+  }
+
+  /** Ready ones that would be home sooner by an idle way, the one that waits longest first. */
+  *fromReady(): Generator<Intent> {
+    const after = new Map<string, number>()
+    for (const m of [...this.#view.migrations.in('preparing')].reverse()) {
+      const lane = this.#lanes.lane(m.source, m.target)
+      const size = bytesToMove(this.#view.vmOf(m.vm))
+      const behind = (after.get(lane.queue) ?? 0) + size
+      after.set(lane.queue, behind)
+      if (!m.ready || this.#isSilent(lane)) continue
+      const before = (this.#loads.get(lane.queue)?.bytes ?? 0) - behind
+      if (before <= 0) continue
+      const host = this.#elsewhere(m, lane, before, this.#taken)
+      if (host === undefined) continue
+      this.#taken.add(this.#lanes.lane(m.source, host).queue)
+      const [here, there] = [(before + size) / rateOf(lane), size / rateOf(this.#lanes.lane(m.source, host))]
+      const why = `the way to ${host} is idle: home in ${showTime(there * 1000)} by it, in ${showTime(here * 1000)} by the way to ${m.target}`
+      yield { kind: 'release', vm: m.vm, why }
+    }
+  }
+
+  #elsewhere(
+    m: Pick<Queued, 'vm' | 'source' | 'excluded'>,
+    lane: Lane,
+    before: number,
+    taken: ReadonlySet<string>,
+  ): HostId | undefined {
+    const size = bytesToMove(this.#view.vmOf(m.vm))
+    const here = (before + size) / rateOf(lane)
+    return this.#idleHost(m, m.excluded, lane, taken, (load, way) => {
+      const there = (load + size) / rateOf(way)
+      return isNearlyIdle(load, way) && there <= here * worthTakingOver && there + worthReleasing <= here
+    })
+  }
+
   /** Ready ones that wait for a way on which nothing moves, while another is idle. */
   *fromSilentWays(): Generator<Intent> {
     const preparing = [...this.#view.migrations.in('preparing')].map(({ vm }) => vm)
@@ -97,10 +140,23 @@ export class Takeovers {
     return [...vms].sort((a, b) => size(b) - size(a))
   }
 
+  /** … and takes it. */
   #idleWay(
+    m: { readonly vm: VmId; readonly source: HostId },
+    excluded: readonly HostId[],
+    instead: Lane,
+    goodEnough: (before: number, lane: Lane) => boolean,
+  ): HostId | undefined {
+    const host = this.#idleHost(m, excluded, instead, this.#taken, goodEnough)
+    if (host !== undefined) this.#taken.add(this.#lanes.lane(m.source, host).queue)
+    return host
+  }
+
+  #idleHost(
     { vm: id, source }: { readonly vm: VmId; readonly source: HostId },
     excluded: readonly HostId[],
     instead: Lane,
+    taken: ReadonlySet<string>,
     goodEnough: (before: number, lane: Lane) => boolean,
   ): HostId | undefined {
     const vm = this.#view.vmOf(id)
@@ -108,14 +164,12 @@ export class Takeovers {
       const [first] = hosts
       if (first === undefined) continue
       const lane = this.#lanes.lane(source, first)
-      if (lane.queue === instead.queue || this.#taken.has(lane.queue) || this.#isSilent(lane)) continue
+      if (lane.queue === instead.queue || taken.has(lane.queue) || this.#isSilent(lane)) continue
       const load = this.#loads.get(lane.queue)
       if (isAwaited(this.#view, this.#queues.byLane.get(lane.queue)) || (load?.count ?? 0) >= aheadLeast) continue
       if (!goodEnough(load?.bytes ?? 0, lane)) continue
       const host = hosts.find(each => !excluded.includes(each) && this.#view.freeAt(each) >= vm.memory)
-      if (host === undefined) continue
-      this.#taken.add(lane.queue)
-      return host
+      if (host !== undefined) return host
     }
     return undefined
   }
