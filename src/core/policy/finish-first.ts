@@ -13,7 +13,9 @@
 import { beginTrial, mayRaiseCap, type PathEstimate } from '../forecast/path-capacity.ts'
 import { fullness } from '../forecast/path-signal.ts'
 import type { VmId } from '../ids.ts'
+import type { PreCopy, Preparing } from '../migration/migration.ts'
 import { loadsOf, preparations } from './finish-first/ahead.ts'
+import { criticalQueues } from './finish-first/critical.ts'
 import { Lateness } from './finish-first/lateness.ts'
 import { type Lane, Lanes } from './finish-first/lanes.ts'
 import { blank, look, type Memory, silentFor } from './finish-first/memory.ts'
@@ -39,13 +41,19 @@ function decided(memory: Memory, view: PolicyView): { readonly intents: Decided[
   const lanes = new Lanes(snapshot, memory.paths, limits.bandwidth)
   const late = new Lateness(view, lanes, memory.queues)
   const turn = new Turn(view, lanes, memory, late)
+  const loads = loadsOf(view, lanes)
+  const critical = criticalQueues(memory.critical, view, lanes, memory.queues, loads)
+  const goesBefore = ({ source, target }: PreCopy | Preparing): boolean =>
+    critical.size > 0 && critical.has(lanes.lane(source, target).queue)
   for (const m of migrations.in('switchover')) turn.stands(m)
   for (const m of migrations.in('post-copy')) turn.flows(m)
-  for (const m of migrations.in('pre-copy')) turn.flows(m)
+  for (const before of critical.size > 0 ? [true, false] : [false]) {
+    for (const m of migrations.in('pre-copy')) if (goesBefore(m) === before) turn.flows(m)
+    if (!view.admitting) continue
+    for (const m of migrations.in('preparing')) if (m.ready && goesBefore(m) === before) turn.isReady(m)
+  }
   if (!view.admitting) return { intents: turn.intents, memory: trialsOf(memory, view, turn, lanes) }
-  for (const m of migrations.in('preparing')) if (m.ready) turn.isReady(m)
   const queues = counted(memory.queues, view, lanes)
-  const loads = loadsOf(view, lanes)
   const isSilent = ({ key }: Lane): boolean => memory.mute.has(key)
   const takeovers = new Takeovers(view, lanes, queues, loads, isSilent)
   const ahead = [
@@ -58,10 +66,8 @@ function decided(memory: Memory, view: PolicyView): { readonly intents: Decided[
     ...takeovers.fromSilence(m => silentFor(memory.moved, m, view.now)),
   ]
   const after = trialsOf(memory, view, turn, lanes)
-  return {
-    intents: [...turn.intents, ...ahead],
-    memory: queues === memory.queues ? after : { ...after, queues },
-  }
+  const isSame = queues === memory.queues && critical === memory.critical
+  return { intents: [...turn.intents, ...ahead], memory: isSame ? after : { ...after, queues, critical } }
 }
 
 /** Trials that begin now, and those that ended. */

@@ -28,6 +28,8 @@ export interface Memory {
   /** Paths on which all that flowed was silent, and when that was seen last. */
   readonly mute: ReadonlyMap<string, Instant>
   readonly queues: Queues | undefined
+  /** Queues that go before others on the uplinks that they share. */
+  readonly critical: ReadonlySet<string>
   readonly lookedAt: number
 }
 
@@ -37,6 +39,7 @@ export const blank: Memory = {
   trying: new Map(),
   mute: new Map(),
   queues: undefined,
+  critical: new Set(),
   lookedAt: Number.NEGATIVE_INFINITY,
 }
 

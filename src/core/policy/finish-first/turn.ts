@@ -60,6 +60,7 @@ export class Turn {
   readonly #paths = new Map<string, OnPath>()
   readonly #queues = new Map<string, InQueue>()
   readonly intents: Intent[] = []
+  /** Those that do now, and those that begin with this turn. */
   #flowing = 0
 
   constructor(view: PolicyView, lanes: Lanes, memory: Memory, late: Lateness) {
@@ -68,6 +69,7 @@ export class Turn {
     this.#memory = memory
     this.#late = late
     for (const m of view.migrations.in('pre-copy', 'post-copy', 'switchover')) {
+      if (m.phase !== 'switchover' || !m.finishing) this.#flowing += 1
       const seen = memory.moved.get(m.vm)
       if (seen !== undefined && seen.sent > 0 && this.#silentFor(m) < averageAfter)
         this.#on(lanes.lane(m.source, m.target)).alive.add(m.target)
@@ -120,7 +122,6 @@ export class Turn {
     const on = this.#on(lane)
     const silence = this.#silentFor(m)
     if (silence >= silentAfter) {
-      this.#flowing += 1
       on.silent += 1
       on.silentFor = Math.min(on.silentFor, silence)
       if (m.phase === 'pre-copy' && m.cancelling === undefined) this.#callBackIfLost(m, on, silence)
@@ -128,13 +129,11 @@ export class Turn {
     }
     if (this.#isTrying(m.vm, lane)) {
       on.flowing += 1
-      this.#flowing += 1
       return
     }
     const yields = m.phase === 'pre-copy' ? this.#late.yields(m, lane) : undefined
     if (yields !== undefined) {
       on.flowing += 1
-      this.#flowing += 1
       if (m.tuning.rate === undefined || m.tuning.rate > floor)
         this.intents.push({
           kind: 'adjust',
@@ -179,7 +178,6 @@ export class Turn {
   }
 
   #take(m: Flowing, lane: Lane) {
-    this.#flowing += 1
     this.#on(lane).flowing += 1
     return this.#lanes.take(lane, m.streams, this.#busy(m.vm, lane))
   }
