@@ -211,15 +211,14 @@ describe('after a step in capacity', () => {
     )
   })
 
-  test('beside neighbours too after a fall; after a rise half as much again every five seconds. They keep nine tenths of theirs', () => {
+  test('beside neighbours too: at once after a fall, within 20 s after a rise. They keep nine tenths of theirs', () => {
     const rises: number[] = []
     fc.assert(
       fc.property(arbSteps, fc.constantFrom(0.05, 0.1, 0.2), (steps, background) => {
         const { down, up, meter, most } = settled({ ...steps, background })
         assert.ok(down <= 2, `${down} s after the fall`)
-        const raises = Math.ceil(Math.log((1 - background) / (steps.falls - background)) / Math.log(1.5))
-        rises.push(up - raises * 5)
-        assert.ok(up <= raises * 5 + 20, `${up} s after the rise, for ${raises} trials`)
+        rises.push(up)
+        assert.ok(up <= 20, `${up} s after the rise`)
         assert.ok(most <= 2, `${most} flowed at one time`)
         const first = Math.ceil(steps.at / 1000)
         for (const from of [first, first + 61])
@@ -229,7 +228,7 @@ describe('after a step in capacity', () => {
       runs(40),
     )
     const late = rises.sort((a, b) => a - b)[Math.floor(rises.length / 2)] ?? Infinity
-    assert.ok(late <= 5, `half of them take ${late} s longer than their trials`)
+    assert.ok(late <= 8, `half of them take ${late} s`)
   })
 
   test('from 100 to 30 to 100 Mbit/s beside 10 of others: nine tenths are used within 20 s', () => {

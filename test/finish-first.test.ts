@@ -270,7 +270,7 @@ describe('what the operator and the neighbours bound', () => {
     )
   })
 
-  test('caps leave them their part, but for trials: half as much again, for five seconds, and ten seconds apart', () => {
+  test('caps leave them their part, but for trials: twice as much, for five seconds, and ten seconds apart', () => {
     let [seen, tried] = [0, 0]
     fc.assert(
       fc.property(arbOnePath(steady, { median: large }), arbPercent, (spec, percent) => {
@@ -284,7 +284,7 @@ describe('what the operator and the neighbours bound', () => {
           const caps = flowing(state).map(({ tuning }) => tuning.rate ?? Infinity)
           const together = caps.reduce((sum, rate) => sum + rate, 0)
           seen += caps.length
-          assert.ok(together <= left * 1.5, `${together} of ${left}`)
+          assert.ok(together <= left * 2, `${together} of ${left}`)
           if (together > left && since === Number.POSITIVE_INFINITY) {
             assert.ok(now - ended >= 9_000, `tried again after ${now - ended} ms`)
             since = now

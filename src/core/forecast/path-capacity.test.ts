@@ -322,10 +322,10 @@ describe('a cap that spares other people', () => {
     assert.equal(mayRaiseCap(after(70, ...greedily(0, 4, 69), [4, 60]), roomy, now(4)), false)
   })
 
-  test('is half as high again meanwhile, and what went through is what is left for us', () => {
+  test('is twice as high meanwhile, and what went through is what is left for us', () => {
     assert.equal(offered(reached), reached.capacity)
     const trial = beginTrial(reached, 'higher-cap', now(4))
-    assert.equal(offered(trial), 70 * 1.5)
+    assert.equal(offered(trial), 140)
     assert.equal(offered(beginTrial(reached, more, now(4))), 70)
     assert.equal(tried(reached, 100, 100, 'higher-cap').capacity, 100)
   })

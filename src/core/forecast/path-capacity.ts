@@ -78,8 +78,8 @@ const triedAfter = 8_000
 const unseenWait = 30_000
 /** The path itself carries more meanwhile when what was there alone has more by so much: then nothing is learned of one migration. */
 const noFaster = 1.15
-/** A cap is raised by so much at a time. */
-const raise = 1.5
+/** A cap is raised by so much at a time: from a third to all of it in two trials, within 20 s. */
+const raise = 2
 /** Caps are reached, give or take an average. */
 const reached = 0.93
 /** Where nobody states a capacity, and migrations fill each what one can get, twice as much is thought to be there. */

@@ -66,9 +66,9 @@ describe('what a migration crosses', () => {
     assert.deepEqual([mostOf(lane, 1), mostOf(lane, 2), mostOf(lane, 0)], [2_500_000, 5_000_000, 2_500_000])
   })
 
-  test('half as much again while a higher cap is tried', () => {
+  test('twice as much while a higher cap is tried', () => {
     const trial = beginTrial({ ...unobserved(hundred), capacity: 8_000_000 }, 'higher-cap', instant(0))
-    assert.equal(laneOf(worldOf({ capacity: hundred }), new Map([['path a b', trial]])).narrowest, 12_000_000)
+    assert.equal(laneOf(worldOf({ capacity: hundred }), new Map([['path a b', trial]])).narrowest, 16_000_000)
   })
 
   test('a way that nobody declared is one of which nothing is known, the same for all of those sites', () => {

@@ -111,10 +111,10 @@ describe('a cap that spares the neighbours', () => {
     return cap === undefined ? undefined : Math.round((cap * 8) / 1e6)
   }
 
-  test('is tried half as high again when it was reached for a while and nothing queues', () => {
+  test('is tried twice as high when it was reached for a while and nothing queues', () => {
     assert.deepEqual(
       [3, 4, 5].map(until => capAt(until, 0, () => 70)),
-      [70, 70, 105],
+      [70, 70, 140],
     )
     assert.equal(
       capAt(60, 40, () => 70),
@@ -128,15 +128,15 @@ describe('a cap that spares the neighbours', () => {
 
   test('comes down again when no more goes through, and is not tried again for a while', () => {
     const caps = Array.from({ length: 40 }, (_, n) => capAt(n + 1, 0, () => 70))
-    const raised = caps.flatMap((cap, n) => (cap === 105 ? [n + 1] : []))
+    const raised = caps.flatMap((cap, n) => (cap === 140 ? [n + 1] : []))
     // Five seconds each; ten from the first to the next, then twenty.
     assert.deepEqual(raised, [5, 6, 7, 8, 20, 21, 22, 23])
-    assert.deepEqual([...new Set(caps)], [70, 105])
+    assert.deepEqual([...new Set(caps)], [70, 140])
   })
 
   test('stays up when more goes through, and is tried higher still, until that brings nothing', () => {
     const cap = (until: number): number | undefined => capAt(until, 0, at => (at <= 5_000 ? 70 : 100))
-    // What goes through in a trial is believed at once, and half as much again tried beside it.
-    assert.deepEqual([4, 5, 8, 16].map(cap), [70, 105, 150, 100])
+    // What goes through in a trial is believed at once, and twice as much tried beside it.
+    assert.deepEqual([4, 5, 8, 16].map(cap), [70, 140, 200, 100])
   })
 })
