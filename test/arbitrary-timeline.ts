@@ -41,6 +41,7 @@ const arbCapacity = fc
     fc.double({ min: 0.001, max: 1e12, noNaN: true }),
   )
   .map(bytesPerSecond)
+const arbShare = fc.nat({ max: 10_000 }).map(n => parseFraction(`${n / 100}%`))
 const arbRate = fc.oneof(fc.constant(bytesPerSecond(0)), arbCapacity)
 
 /** Objects like those of a parser, with the usual prototype. */
@@ -87,6 +88,7 @@ function arbHappeningIn({ paths, sites, hosts, vms }: Places): fc.Arbitrary<Happ
     ...one(hosts, host => [
       fc.record({ kind: kind('host-down'), host }, plain),
       fc.record({ kind: kind('occupied'), host, memory: arbSize }, plain),
+      fc.record({ kind: kind('busy'), host, processors: arbShare }, plain),
     ]),
     ...one(vms, vm => [
       fc.record(

@@ -55,6 +55,7 @@ function thought({ policy, started, vms }: Evacuation): number {
     vmOf: id => vms.get(id) ?? vm,
     plannedTo: () => target,
     network: new Map(),
+    hostLoads: new Map(),
     freeAt: () => mebibytes(1_048_576),
   })
   const [intent] = intents

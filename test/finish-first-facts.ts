@@ -111,6 +111,7 @@ export const viewOf = (state: Evacuation, now: Instant, change: ViewChange = {})
   admitting: admitting(state),
   plannedTo: id => state.planned.get(id),
   network: state.network,
+  hostLoads: state.hostLoads,
   freeAt: host => freeMemory(state.ledger, host),
   migrations: state.migrations,
   vmOf: id => {

@@ -208,8 +208,8 @@ describe('a timeline that is written by hand', () => {
         '7:13 [4].hostDown: the inventory has no host named "osaka"',
         '7:30 [4].jitter: the bare number 1 has no unit; expected a time like 40ms',
         '8:13 [5].powerOff: the inventory has no site named "osaka-1"',
-        '9:3 [6]: says cut and heal at once; expected one of path, cut, heal, power, powerOff, hostDown, dirty, crash, endanger, occupied, fail',
-        '10:3 [7]: says nothing that could happen; expected one of path, cut, heal, power, powerOff, hostDown, dirty, crash, endanger, occupied, fail',
+        '9:3 [6]: says cut and heal at once; expected one of path, cut, heal, power, powerOff, hostDown, dirty, crash, endanger, occupied, busy, fail',
+        '10:3 [7]: says nothing that could happen; expected one of path, cut, heal, power, powerOff, hostDown, dirty, crash, endanger, occupied, busy, fail',
         '11:3 [8]: changes nothing: say capacity, rtt, loss, perFlow or background',
         '12:14 [9].dirty: the inventory has no VM named "web-2"',
         '12:28 [9].hot: the bare number 1 has no unit; expected a size like 64MiB',
@@ -224,7 +224,7 @@ describe('a timeline that is written by hand', () => {
         '15:36 [12].capacity: is zero: cut the path instead ({ at: …, cut: [a, b] })',
         '15:55 [12].perFlow: is zero: cut the path instead ({ at: …, cut: [a, b] })',
         '15:74 [12].loss: "101%" is more than 100%; expected a percentage like 1% or 0.01%',
-        '16:3 [13]: says nothing that could happen; expected one of path, cut, heal, power, powerOff, hostDown, dirty, crash, endanger, occupied, fail',
+        '16:3 [13]: says nothing that could happen; expected one of path, cut, heal, power, powerOff, hostDown, dirty, crash, endanger, occupied, busy, fail',
       ],
     )
   })

@@ -50,6 +50,7 @@ const verbs = {
   crash: z.strictObject({ ...when, crash: z.literal('controller', 'only the controller can crash'), for: timeSchema }),
   endanger: z.strictObject({ ...when, endanger: siteNameSchema }),
   occupied: z.strictObject({ ...when, occupied: hostNameSchema, memory: sizeSchema }),
+  busy: z.strictObject({ ...when, busy: hostNameSchema, processors: fractionSchema }),
   fail: z.strictObject({
     ...when,
     fail: vmNameSchema,
@@ -115,6 +116,7 @@ function happeningOf(entry: Entry, sites: ReadonlySet<string>): Happening {
   if ('crash' in entry) return { kind: 'crash', lasts: entry.for }
   if ('endanger' in entry) return { kind: 'endanger', site: entry.endanger }
   if ('occupied' in entry) return { kind: 'occupied', host: entry.occupied, memory: entry.memory }
+  if ('busy' in entry) return { kind: 'busy', host: entry.busy, processors: entry.processors }
   if ('fail' in entry)
     return {
       kind: 'fail',
@@ -164,6 +166,7 @@ function unknownThings(raw: unknown, known: KnownNames): readonly Clash[] {
     of('hostDown', known.hosts, 'host'),
     of('endanger', known.sites, 'site'),
     of('occupied', known.hosts, 'host'),
+    of('busy', known.hosts, 'host'),
     of('dirty', known.vms, 'VM'),
     of('fail', known.vms, 'VM'),
   ]
@@ -224,6 +227,8 @@ function printEntry({ at, jitter, what }: TimelineEntry): Record<string, unknown
       return { ...time, endanger: what.site }
     case 'occupied':
       return { ...time, occupied: what.host, memory: printBytes(what.memory) }
+    case 'busy':
+      return { ...time, busy: what.host, processors: printFraction(what.processors) }
     case 'fail':
       return { ...time, fail: what.vm, how: what.how, ...printTimes(what) }
   }

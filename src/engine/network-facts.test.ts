@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { instant } from '../core/instant.ts'
 import { aPath } from '../../test/arbitraries.ts'
-import type { LinkState } from '../core/network/link-state.ts'
+import { hostId } from '../core/ids.ts'
+import type { HostState, LinkState } from '../core/network/link-state.ts'
 import { fraction, ms } from '../core/units.ts'
-import { NetworkFacts } from './network-facts.ts'
+import { NetworkFacts, seenOfHosts } from './network-facts.ts'
 
 const why = { why: 'nobody looks' }
 const link = (change: Partial<LinkState> = {}): LinkState => ({
@@ -54,4 +55,28 @@ test('what is lost is told where it is known', () => {
       .map(({ loss }) => loss),
     [0.02, 0],
   )
+})
+
+test('how busy hosts are is told of those whose processors can be seen, with the pressure where their kernels count it', () => {
+  const host = (name: string, change: Partial<HostState>): HostState => ({
+    host: hostId(name),
+    silent: undefined,
+    cpuBusy: why,
+    stolen: why,
+    memoryAvailable: why,
+    pressure: why,
+    readings: 2,
+    dropped: {},
+    ...change,
+  })
+  const pressure = { cpu: fraction(0.8), memory: undefined, io: undefined }
+  const hosts = [
+    host('a-1', {}),
+    host('a-2', { cpuBusy: fraction(0.9) }),
+    host('a-3', { cpuBusy: fraction(0.7), pressure }),
+  ]
+  assert.deepEqual(seenOfHosts(hosts), [
+    { host: 'a-2', busy: 0.9, waiting: undefined },
+    { host: 'a-3', busy: 0.7, waiting: 0.8 },
+  ])
 })

@@ -1,10 +1,12 @@
 /**
- * What the monitor sees, as facts for the core: of each path that migrations use, what queues on it and what is lost. Told anew every few
- * seconds, and at once when a path becomes full or ceases to be: each fact is journaled.
+ * What the monitor sees, as facts for the core: of each path that migrations use, what queues on it and what is lost, and of each host how
+ * busy it is. Paths are told anew every few seconds, and at once when one becomes full or ceases to be: each fact is journaled.
  */
 import { type Fullness, fullness, type SeenOnPath } from '../core/forecast/path-signal.ts'
 import type { Instant } from '../core/instant.ts'
-import type { LinkState } from '../core/network/link-state.ts'
+import type { SeenOfHost } from '../core/forecast/host-signal.ts'
+import type { HostState, LinkState } from '../core/network/link-state.ts'
+import { isKnown } from '../core/network/reading.ts'
 import { fraction } from '../core/units.ts'
 
 /** A signal is believed for 10 s (core/forecast/path-signal.ts). @unit ms */
@@ -38,3 +40,10 @@ function seenOn({ link, flows, queueingDelay, loss }: LinkState): SeenOnPath | u
   const lost = 'share' in loss ? loss.share : fraction(0)
   return { from: link.path.from, to: link.path.to, queueing: queueingDelay, loss: lost }
 }
+
+/** Of hosts whose processors can be seen. */
+export const seenOfHosts = (hosts: readonly HostState[]): readonly SeenOfHost[] =>
+  hosts.flatMap(({ host, cpuBusy, pressure }) => {
+    if (!isKnown(cpuBusy)) return []
+    return [{ host, busy: cpuBusy, waiting: isKnown(pressure) ? pressure.cpu : undefined }]
+  })

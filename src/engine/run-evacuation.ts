@@ -2,13 +2,14 @@
  * The one imperative loop: take what was observed, step, journal, execute. The same for a first start and after a crash: then the
  * state is the fold of the journal, and the first new fact is that the controller was restarted.
  */
+import { HostLoadsTold } from '../core/forecast/host-signal.ts'
 import type { Evacuation } from '../core/control/evacuation.ts'
 import type { Observed } from '../core/control/observed.ts'
 import { isInFlight } from '../core/migration/migration.ts'
 import type { Entry } from '../journal/journal.ts'
 import { Executor } from './executor.ts'
 import { Inbox } from './inbox.ts'
-import { NetworkFacts } from './network-facts.ts'
+import { NetworkFacts, seenOfHosts } from './network-facts.ts'
 import { tickEvery } from './patience.ts'
 import { Recorder } from './recorder.ts'
 import type { World } from './world.ts'
@@ -89,6 +90,7 @@ const isIdle = (state: Evacuation): boolean =>
 
 async function tick(world: World, inbox: Inbox, signal: AbortSignal): Promise<void> {
   const facts = new NetworkFacts()
+  const loads = new HostLoadsTold()
   while (!signal.aborted) {
     try {
       await world.clock.sleep(tickEvery, signal)
@@ -98,6 +100,8 @@ async function tick(world: World, inbox: Inbox, signal: AbortSignal): Promise<vo
     }
     const paths = facts.worthTelling(world.monitor?.links() ?? [], world.clock.now())
     if (paths.length > 0) inbox.post({ kind: 'network', paths })
+    const hosts = loads.worthTelling(seenOfHosts(world.monitor?.hosts() ?? []), world.clock.now())
+    if (hosts.length > 0) inbox.post({ kind: 'host-load', hosts })
     inbox.post({ kind: 'tick' })
   }
 }

@@ -45,6 +45,10 @@ const snapshot = aSnapshot({
 const facts: { readonly [K in ObservedKind]: readonly Extract<Observed, { readonly kind: K }>[] } = {
   'evacuation-started': [startedFrom(snapshot, { policy: 'fixed:4', by: 'root@ops, process 7' })],
   tick: [{ kind: 'tick' }],
+  'host-load': [
+    { kind: 'host-load', hosts: [{ host: hostId('a-1'), busy: fraction(0.99), waiting: fraction(0.8) }] },
+    { kind: 'host-load', hosts: [{ host: hostId('a-1'), busy: fraction(0.97), waiting: undefined }] },
+  ],
   network: [
     { kind: 'network', paths: [{ from: siteId('a'), to: siteId('b'), queueing: ms(40), loss: fraction(0.001) }] },
   ],

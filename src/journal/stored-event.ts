@@ -33,6 +33,7 @@ const versions = {
   forecast: 1,
   'forecast-judged': 1,
   network: 1,
+  'host-load': 1,
   'site-lost': 1,
   'journal-failing': 1,
 } as const satisfies Record<ObservedKind, number>

@@ -61,6 +61,8 @@ async function happen(
       return 'say it to the controller: lifeboat endanger SITE'
     case 'occupied':
       return 'nobody else has guests in a lab'
+    case 'busy':
+      return 'hosts of a lab share the processors of this machine'
     case 'crash':
       return 'end the controller by hand: kill -9, then evacuate --resume'
     case 'fail':

@@ -32,6 +32,7 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
     plannedTo: id => state.planned.get(id),
     deadline: deadline === undefined ? undefined : plus(state.startedAt, deadline.at),
     network: state.network,
+    hostLoads: state.hostLoads,
     freeAt: host => freeMemory(state.ledger, host),
   })
   let decision: Decision = { state: next === state.policy ? state : { ...state, policy: next }, commands: [] }

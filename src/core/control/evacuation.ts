@@ -1,5 +1,6 @@
 /** The state of one evacuation: a fold over its journal. Read-only; `step` makes the next one. */
 import type { Forecasting } from '../forecast/forecasting.ts'
+import type { HostSignal } from '../forecast/host-signal.ts'
 import type { PathSignal } from '../forecast/path-signal.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
@@ -40,6 +41,8 @@ export interface Evacuation {
   readonly forecasting: Forecasting
   /** By path: what the network showed last. */
   readonly network: ReadonlyMap<string, PathSignal>
+  /** What the processors of hosts showed last; only of those that were overloaded once. */
+  readonly hostLoads: ReadonlyMap<HostId, HostSignal>
   readonly endedAt: Instant | undefined
 }
 

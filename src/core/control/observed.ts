@@ -1,5 +1,6 @@
 /** Facts that reach the core, in the past tense. They are what the journal stores, so a change to one needs a version and an upcast. */
 import type { Correction, Mark, Spread } from '../forecast/correction.ts'
+import type { SeenOfHost } from '../forecast/host-signal.ts'
 import type { SeenOnPath } from '../forecast/path-signal.ts'
 import type { Said, SaidOfVm } from '../forecast/said.ts'
 import type { EvacuationId, HostId, SiteId, VmId } from '../ids.ts'
@@ -95,6 +96,8 @@ export type Observed =
   | ({ readonly kind: 'command-failed'; readonly command: string; readonly why: string } & OfAttempt)
   /** What the monitor sees of the paths in use; of those it says nothing of, nothing new is known. */
   | { readonly kind: 'network'; readonly paths: readonly SeenOnPath[] }
+  /** Of hosts that are left: told when one becomes overloaded and when it is no more, and now and then while it is. */
+  | { readonly kind: 'host-load'; readonly hosts: readonly SeenOfHost[] }
   /** The site has no power any more: what ran there does not run, and never will from where it stood. */
   | { readonly kind: 'site-lost'; readonly site: SiteId; readonly why: string }
   /**

@@ -55,6 +55,7 @@ export function startEvacuation(started: Started, now: Instant): Evacuation {
     lost: new Map(),
     forecasting: { ...nothingLearned, correction: started.correction ?? nothingLearned.correction },
     network: new Map(),
+    hostLoads: new Map(),
     endedAt: undefined,
   }
 }

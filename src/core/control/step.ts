@@ -6,6 +6,7 @@
  * evacuation starts nothing. It must never decide from the wall clock or from what it did not observe.
  */
 import { assertNever } from '../assert-never.ts'
+import type { SeenOfHost } from '../forecast/host-signal.ts'
 import type { SeenOnPath } from '../forecast/path-signal.ts'
 import type { SiteId, VmId } from '../ids.ts'
 import { siteOf } from '../inventory/snapshot.ts'
@@ -50,7 +51,7 @@ export function step(state: Evacuation | undefined, event: Observed, now: Instan
   if (state === undefined) throw new Error(`the first fact must be evacuation-started, not ${event.kind}`)
   const decision = react(state, event, now)
   // A sample or a forecast alone starts nothing: the policy is asked on ticks and when something happened.
-  const alone = event.kind === 'progress' || event.kind === 'network' || isForecast(event)
+  const alone = event.kind === 'progress' || event.kind === 'network' || event.kind === 'host-load' || isForecast(event)
   return alone ? decision : consultAndClose(decision, now)
 }
 
@@ -83,6 +84,8 @@ function react(state: Evacuation, event: Exclude<Observed, { kind: 'evacuation-s
       return nothing(onForecast(state, event, now))
     case 'forecast-judged':
       return nothing(onForecastJudged(state, event))
+    case 'host-load':
+      return nothing(withHostLoads(state, event.hosts, now))
     case 'network':
       return nothing(withNetwork(state, event.paths, now))
     case 'site-lost':
@@ -181,6 +184,12 @@ function withNetwork(state: Evacuation, paths: readonly SeenOnPath[], now: Insta
   const network = new Map(state.network)
   for (const path of paths) network.set(pathKey(path), { at: now, queueing: path.queueing, loss: path.loss })
   return { ...state, network }
+}
+
+function withHostLoads(state: Evacuation, hosts: readonly SeenOfHost[], now: Instant): Evacuation {
+  const hostLoads = new Map(state.hostLoads)
+  for (const { host, busy, waiting } of hosts) hostLoads.set(host, { at: now, busy, waiting })
+  return { ...state, hostLoads }
 }
 
 /** What waited or stayed there is lost. Of what was under way, the targets know: they are asked, with the source counting as gone. */

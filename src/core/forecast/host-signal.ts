@@ -32,3 +32,22 @@ export function hostLoad(signal: HostSignal | undefined, now: Instant): HostLoad
   if (signal === undefined || signal.at > now || now - signal.at > validFor) return 'unknown'
   return isOverloaded(signal) ? 'overloaded' : 'not overloaded'
 }
+
+/** Told again so often while it lasts. @unit ms */
+const toldEvery = 30_000
+
+/** Which of what is seen each second is worth a fact: each is journaled. */
+export class HostLoadsTold {
+  /** By host that is overloaded, when that was told. */
+  readonly #overloaded = new Map<HostId, Instant>()
+
+  worthTelling(seen: readonly SeenOfHost[], now: Instant): readonly SeenOfHost[] {
+    return seen.filter(each => {
+      const since = this.#overloaded.get(each.host)
+      if (!isOverloaded(each)) return this.#overloaded.delete(each.host)
+      if (since !== undefined && now - since < toldEvery) return false
+      this.#overloaded.set(each.host, now)
+      return true
+    })
+  }
+}

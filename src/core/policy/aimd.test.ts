@@ -45,6 +45,7 @@ function viewAt(at: number, mbits: number): PolicyView {
     admitting: true,
     plannedTo: () => undefined,
     network: new Map(),
+    hostLoads: new Map(),
     freeAt: () => mebibytes(1_048_576),
     migrations,
     vmOf,

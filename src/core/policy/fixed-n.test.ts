@@ -36,6 +36,7 @@ const viewOf = (state: Evacuation, now: Instant, limits = state.started.limits):
   admitting: admitting(state),
   plannedTo: () => undefined,
   network: new Map(),
+  hostLoads: new Map(),
   freeAt: () => mebibytes(1_048_576),
   migrations: state.migrations,
   vmOf: id => {

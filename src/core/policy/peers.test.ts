@@ -101,6 +101,7 @@ const viewWith = ({ started, migrations, vms }: Evacuation, now: Instant, admits
   admitting: admits,
   plannedTo: () => undefined,
   network: new Map(),
+  hostLoads: new Map(),
   freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {

@@ -26,6 +26,7 @@ const viewOf = ({ started, migrations }: Evacuation): PolicyView => ({
   admitting: true,
   plannedTo: () => undefined,
   network: new Map(),
+  hostLoads: new Map(),
   freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: () => assert.fail('nobody asks'),

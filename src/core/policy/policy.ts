@@ -4,6 +4,7 @@
  * A policy says what it wants; `step` keeps the rules (memory, pause, abort, legal edges), picks the host, and makes the commands.
  * A policy is an immutable value that carries its own memory: `decide` returns its successor.
  */
+import type { HostSignal } from '../forecast/host-signal.ts'
 import type { PathSignal } from '../forecast/path-signal.ts'
 import type { Instant } from '../instant.ts'
 import type { HostId, SiteId, VmId } from '../ids.ts'
@@ -33,6 +34,8 @@ export interface PolicyView {
   readonly deadline?: Instant | undefined
   /** By path ({@link pathKey}): what the network showed last. Empty where nobody looks. */
   readonly network: ReadonlyMap<string, PathSignal>
+  /** What the processors of hosts showed last. Empty where nobody looks, or none was overloaded. */
+  readonly hostLoads: ReadonlyMap<HostId, HostSignal>
   /** Memory that nobody has and nobody was promised. */
   readonly freeAt: (host: HostId) => Bytes
 }

@@ -20,6 +20,7 @@ const viewOf = ({ started, migrations, vms }: Evacuation, bandwidth: number | un
   admitting: true,
   plannedTo: () => undefined,
   network: new Map(),
+  hostLoads: new Map(),
   freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {

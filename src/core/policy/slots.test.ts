@@ -22,6 +22,7 @@ const viewOf = ({ started, migrations, vms }: Evacuation, now: Instant): PolicyV
   admitting: true,
   plannedTo: () => undefined,
   network: new Map(),
+  hostLoads: new Map(),
   freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {

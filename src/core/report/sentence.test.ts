@@ -35,6 +35,10 @@ const facts: { readonly [K in ObservedKind]: readonly [Extract<Observed, { kind:
     'evacuation a-1 of a to b: 2 VMs, policy sequential',
   ],
   tick: [{ kind: 'tick' }, undefined],
+  'host-load': [
+    { kind: 'host-load', hosts: [{ host: hostId('a-1'), busy: fraction(0.99), waiting: fraction(0.8) }] },
+    'a-1: its processors are 99 % busy, tasks wait for one 80 % of the time: no more at a time are tried out of it, and nothing is squeezed that takes much of them',
+  ],
   network: [
     { kind: 'network', paths: [{ from: siteId('a'), to: siteId('b'), queueing: ms(40), loss: fraction(0.001) }] },
     undefined,

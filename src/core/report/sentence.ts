@@ -3,6 +3,7 @@ import { assertNever } from '../assert-never.ts'
 import type { Command } from '../control/command.ts'
 import type { Observed } from '../control/observed.ts'
 import type { Spread } from '../forecast/correction.ts'
+import { isOverloaded, type SeenOfHost } from '../forecast/host-signal.ts'
 import { showFailure } from '../migration/failure.ts'
 import { showPresence } from '../migration/presence.ts'
 import { copiesDisksFirst } from '../migration/progress.ts'
@@ -27,6 +28,8 @@ function factOf(event: Observed): string | undefined {
       const given = event.planFile === undefined ? '' : `, by the plan of ${event.planFile}`
       return `evacuation ${event.id} of ${endangered.join(', ')} to ${targets.join(', ')}: ${plan.moves.length} VMs, policy ${policy}${given}${staying}`
     }
+    case 'host-load':
+      return event.hosts.map(loadOf).join('; ')
     case 'network':
     case 'tick':
       return undefined
@@ -100,6 +103,16 @@ function factOf(event: Observed): string | undefined {
       return assertNever(event)
   }
 }
+
+function loadOf({ host, busy, waiting }: SeenOfHost): string {
+  const waits = waiting === undefined ? '' : `, tasks wait for one ${showShare(waiting)} of the time`
+  const is = `${host}: its processors are ${showShare(busy)} busy${waits}`
+  return isOverloaded({ busy, waiting })
+    ? `${is}: no more at a time are tried out of it, and nothing is squeezed that takes much of them`
+    : `${is}: it is overloaded no more`
+}
+
+const showShare = (share: number): string => `${Math.round(share * 100)} %`
 
 /** Times since the alarm. */
 const endOf = (end: Spread | undefined, what: string): string =>

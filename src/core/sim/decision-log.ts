@@ -58,6 +58,8 @@ function happeningText(what: Happening): string {
       return `${what.site} is in danger`
     case 'occupied':
       return `somebody else takes ${showBytes(what.memory)} of ${what.host}`
+    case 'busy':
+      return `processors of ${what.host} are ${Math.round(what.processors * 100)} % busy`
     case 'fail': {
       const often =
         what.times === 1 ? 'the next attempt' : Number.isFinite(what.times) ? `${what.times} attempts` : 'every attempt'

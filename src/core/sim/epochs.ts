@@ -47,6 +47,7 @@ export function epochsOf(snapshot: Snapshot, timeline: Timeline): readonly Epoch
       // The oracle knows from the start whom to keep away from, and may be better off for it; room only shrinks, so its bound holds.
       case 'endanger':
       case 'occupied':
+      case 'busy':
       case 'power':
       case 'dirty':
       case 'crash':

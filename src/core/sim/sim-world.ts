@@ -10,8 +10,9 @@ import { bytesToMove, type DirtyModel, localDiskBytes, type Vm } from '../invent
 import type { Tuning } from '../migration/migration.ts'
 import type { Presence } from '../migration/presence.ts'
 import type { StartOptions } from '../migration/start-options.ts'
-import { bytes, bytesPerSecond, showBytes } from '../units.ts'
+import { bytes, bytesPerSecond, fraction, showBytes } from '../units.ts'
 import { around, type Chance } from './chance.ts'
+import type { SeenOfHost } from '../forecast/host-signal.ts'
 import type { Kernel } from './kernel.ts'
 import { seenOnPaths } from './monitor.ts'
 import { SimNetwork, type SimPath } from './network.ts'
@@ -21,6 +22,7 @@ import {
   backoffMost,
   backoffShare,
   connectGivesUpAfter,
+  leastOfThread,
   setupRoundTrips,
   switchoverRoundTrips,
   switchoverTakes,
@@ -66,6 +68,8 @@ export class SimWorld {
   readonly #failing = new Map<VmId, { how: FailsHow; times: number }>()
   /** Memory that somebody else has of a host. @unit bytes */
   readonly #strangers = new Map<HostId, number>()
+  /** Share of their processors that others take. */
+  readonly #busy = new Map<HostId, number>()
   readonly #memory = new Map<HostId, number>()
   readonly #listeners = new Map<VmId, Set<() => void>>()
   readonly #hostsOf = new Map<SiteId, readonly HostId[]>()
@@ -346,6 +350,20 @@ export class SimWorld {
     this.#strangers.set(host, (this.#strangers.get(host) ?? 0) + memory)
   }
 
+  /** Its migrations' threads get what is left of a processor from now on. */
+  busy(host: HostId, processors: number): void {
+    this.#busy.set(host, processors)
+    this.shareAgain()
+  }
+
+  seenOfHosts(): readonly SeenOfHost[] {
+    return [...this.#busy].map(([host, processors]) => ({
+      host,
+      busy: fraction(processors),
+      waiting: fraction(processors),
+    }))
+  }
+
   /** @param model what was measured of the guest; the guest itself differs a little from it */
   setDirty(vm: VmId, model: DirtyModel | undefined): void {
     const factor = around(this.#chance('guest', vm), guestsVary)
@@ -511,7 +529,9 @@ export class SimWorld {
     const speaking = transfers.filter(
       transfer => transfer.silentUntil <= now && this.#reaches(transfer.source, transfer.target),
     )
-    const flows = speaking.map(transfer => flowOf(transfer, this.network.perStream(transfer.source, transfer.target)))
+    const flows = speaking.map(transfer =>
+      flowOf(transfer, this.network.perStream(transfer.source, transfer.target), this.#threadShare(transfer.source)),
+    )
     const rates = shareOut([...flows, ...this.network.background()])
     const given = new Map(speaking.map((transfer, at) => [transfer, rates[at] ?? 0]))
     for (const transfer of transfers) {
@@ -522,6 +542,11 @@ export class SimWorld {
       this.#aim(transfer)
     }
     this.onRates?.()
+  }
+
+  /** Even on a host that has nothing left a thread has its turn. */
+  #threadShare(host: HostId): number {
+    return Math.max(leastOfThread, 1 - (this.#busy.get(host) ?? 0))
   }
 
   seenOnPaths(): readonly SeenOnPath[] {

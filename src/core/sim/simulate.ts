@@ -4,6 +4,7 @@
  */
 import type { Command } from '../control/command.ts'
 import type { Evacuation } from '../control/evacuation.ts'
+import { HostLoadsTold } from '../forecast/host-signal.ts'
 import type { Observed, Started } from '../control/observed.ts'
 import { stepAndForecast } from '../control/step-and-forecast.ts'
 import { type Instant, instant } from '../instant.ts'
@@ -100,6 +101,7 @@ class Controller {
   state: Evacuation
   #performer: Performer
   #alive = true
+  readonly #loads = new HostLoadsTold()
 
   constructor(world: SimWorld, chance: Chance, started: Started, onRow: ((row: SimRow) => void) | undefined) {
     this.#world = world
@@ -138,6 +140,8 @@ class Controller {
     this.#world.kernel.after(tickEvery, () => {
       const paths = this.#world.seenOnPaths()
       if (paths.length > 0) this.observe({ kind: 'network', paths })
+      const hosts = this.#loads.worthTelling(this.#world.seenOfHosts(), this.#world.kernel.now)
+      if (hosts.length > 0) this.observe({ kind: 'host-load', hosts })
       this.observe({ kind: 'tick' })
       if (this.state.endedAt === undefined) this.#tick()
     })
@@ -183,6 +187,8 @@ function happen(world: SimWorld, controller: Controller, what: Happening): void 
       return controller.observe({ kind: 'operator', order: 'endanger', site: what.site, by: 'the timeline' })
     case 'occupied':
       return world.occupy(what.host, what.memory)
+    case 'busy':
+      return world.busy(what.host, what.processors)
     case 'fail':
       return world.failNext(what.vm, what.how, what.times)
   }

@@ -31,6 +31,8 @@ export type Happening =
   | { readonly kind: 'endanger'; readonly site: SiteId }
   /** Somebody else's VM takes so much memory of a host; nobody tells the controller. */
   | { readonly kind: 'occupied'; readonly host: HostId; readonly memory: Bytes }
+  /** Its processors have so much to do beside; a migration's thread gets what is left of one, and the controller sees it. */
+  | { readonly kind: 'busy'; readonly host: HostId; readonly processors: Fraction }
   /** The VM's next attempts, so many, fail so. */
   | { readonly kind: 'fail'; readonly vm: VmId; readonly how: FailsHow; readonly times: number }
 

@@ -21,6 +21,7 @@ import {
   channelBuffer,
   judgedEvery,
   leastRound,
+  squeezeMost,
   streamMost,
   throttleFirst,
   throttleMost,
@@ -106,13 +107,15 @@ export const hasEnded = ({ status }: Transfer): boolean =>
 /** Bytes on the wire for one of memory. */
 export const wirePerByte = ({ options }: Transfer): number => wireShare[options.compression]
 
-export const flowOf = (transfer: Transfer, perFlow: number): Flow => {
+/** @param threadShare of a processor, that each of its threads gets */
+export const flowOf = (transfer: Transfer, perFlow: number, threadShare: number): Flow => {
   const streams = Math.max(1, transfer.options.channels)
   // While the guest stands still nothing holds QEMU back (migration_completion: the rate limit is taken off).
   const cap = transfer.status === 'stopping' ? Number.POSITIVE_INFINITY : transfer.cap
+  const squeezed = squeezeMost[transfer.options.compression] * wirePerByte(transfer)
   return {
     weight: streams,
-    most: Math.min(cap, streams * Math.min(perFlow, streamMost)),
+    most: Math.min(cap, streams * Math.min(perFlow, Math.min(streamMost, squeezed) * threadShare)),
     crosses: transfer.crosses,
   }
 }

@@ -9,6 +9,7 @@ import type { Candidate, Intent, PolicyView } from '../policy.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import type { Lateness } from './lateness.ts'
 import { boundFor, type Queues } from './queues.ts'
+import { circumstancesOf, isOverloadedNow } from './host-guard.ts'
 import { optionsFor } from './start-options-for.ts'
 import { hostsTo, type Load, type Loads, rateOf, waysFrom } from './ways.ts'
 
@@ -39,7 +40,7 @@ export function preparations(
     return waysFrom(view, source).some(([host]) => host !== undefined && !isSilent(lanes.lane(source, host)))
   }
   for (const [key, { vms, lane }] of queues.byLane) {
-    const load = loads.get(key) ?? { count: 0, busy: 0, bytes: 0 }
+    const load = loads.get(key) ?? { count: 0, fit: 0, busy: 0, bytes: 0 }
     const wanted = lane === undefined ? aheadLeast : isAvoided(lane, vms) ? 0 : wantedAhead(view, load, vms, lane)
     if (wanted > 0)
       intents.push({
@@ -47,14 +48,32 @@ export function preparations(
         candidates: candidates(view, lanes, vms, loads, late, isSoonerElsewhere),
         atMost: wanted,
       })
+    if (wanted === 0 && load.count > 0 && load.fit === 0) intents.push(...oneThatIsFit(view, lanes, vms, loads, late))
   }
   return intents
+}
+
+/** All that are ready leave overloaded hosts, out of which nobody is tried: one more, of another. */
+function oneThatIsFit(
+  view: PolicyView,
+  lanes: Lanes,
+  vms: readonly VmId[],
+  loads: Loads,
+  late: Lateness,
+): readonly Intent[] {
+  const fit = vms.filter(vm => {
+    const m = view.migrations.get(vm)
+    return m?.phase === 'queued' && !isOverloadedNow(view, m.source)
+  })
+  return fit.length === 0
+    ? []
+    : [{ kind: 'prepare', candidates: candidates(view, lanes, fit, loads, late, () => false), atMost: 1 }]
 }
 
 export function loadsOf(view: PolicyView, lanes: Lanes): Loads {
   const loads = new Map<string, Load>()
   const of = ({ queue }: Lane): Load => {
-    const known = loads.get(queue) ?? { count: 0, busy: 0, bytes: 0 }
+    const known = loads.get(queue) ?? { count: 0, fit: 0, busy: 0, bytes: 0 }
     loads.set(queue, known)
     return known
   }
@@ -63,6 +82,7 @@ export function loadsOf(view: PolicyView, lanes: Lanes): Loads {
     const load = of(lane)
     const vm = view.vmOf(m.vm)
     load.count += 1
+    if (!isOverloadedNow(view, m.source)) load.fit += 1
     load.busy += keepsBusy(vm, lane)
     load.bytes += bytesToMove(vm)
   }
@@ -106,7 +126,8 @@ function* candidates(
       before += bytesToMove(view.vmOf(vm))
     }
     const again = prefer !== undefined && m.excluded.includes(prefer)
-    yield { vm, options: optionsFor(view.vmOf(vm), lane, m.attempts > 0), prefer, again }
+    const options = optionsFor(view.vmOf(vm), lane, circumstancesOf(view, m))
+    yield { vm, options, prefer, again }
   }
 }
 

@@ -36,6 +36,10 @@ export interface Lane {
  * by plain memory. In the lab, at 100 Mbit/s: 0.55 of the time, 0.74 for memory that is mostly random. @unit bytes per second
  */
 const squeezedUpTo = 125_000_000
+/** What one thread squeezes (see above). @unit bytes per second */
+const squeezedByThread = 300_000_000
+/** Bytes on the wire for one of memory, at best: so much more is squeezed than the path carries. */
+const squeezedTo = 0.55
 /** What one migration was seen to get at most is an average: it may have a little more. */
 const singleMay = 1.25
 
@@ -157,6 +161,9 @@ export class Lanes {
     return Math.max(floor, capacity ?? Number.POSITIVE_INFINITY)
   }
 }
+
+/** The part of one processor that squeezing what this way carries takes. */
+export const squeezingTakes = ({ usual }: Pick<Lane, 'usual'>): number => usual / squeezedTo / squeezedByThread
 
 /** What one migration with so many streams can use, whatever else is on the path. @unit bytes per second */
 export const mostOf = ({ own, perStream }: Lane, streams: number): number =>

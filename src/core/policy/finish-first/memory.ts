@@ -7,6 +7,7 @@ import { between, type Instant } from '../../instant.ts'
 import { type Path, wayBetween } from '../../inventory/snapshot.ts'
 import type { PostCopy, PreCopy, Switchover } from '../../migration/migration.ts'
 import type { PolicyView } from '../policy.ts'
+import { isOverloadedNow } from './host-guard.ts'
 import { declaredFor, type Estimates, floor, Lanes, mostOf } from './lanes.ts'
 import type { Queues } from './queues.ts'
 
@@ -67,7 +68,8 @@ export function silentFor(moved: Memory['moved'], { vm, attempt }: Flowing, now:
 type Through = Omit<PathObservation, 'at'>
 
 /** Takes in what goes through each path. */
-export function look(memory: Memory, { snapshot, migrations, limits, network, now }: PolicyView): Memory {
+export function look(memory: Memory, view: PolicyView): Memory {
+  const { snapshot, migrations, limits, network, now } = view
   if (now - memory.lookedAt < looksEvery) return memory
   const lanes = new Lanes(snapshot, memory.paths, limits.bandwidth)
   const through = new Map<Path, Through>()
@@ -92,7 +94,9 @@ export function look(memory: Memory, { snapshot, migrations, limits, network, no
     if (isSilent) continue
     const lane = lanes.lane(m.source, m.target)
     const isTold = between(m.startedAt, now) >= averageAfter && between(capSince, now) >= toldAfterCap
-    through.set(path, add(through.get(path), m, mostOf(lane, m.streams), lane.shared, isTold))
+    const seen = add(through.get(path), m, mostOf(lane, m.streams), lane.shared, isTold)
+    // Of a host that has no processor left it says nothing: the path is squeezed for by others too.
+    through.set(path, isOverloadedNow(view, m.source) ? { ...seen, squeezed: through.get(path)?.squeezed } : seen)
   }
   if (moved.size === 0) {
     const mute = muted(memory.mute, silent, now)

@@ -8,7 +8,7 @@ import type { Path } from '../../inventory/snapshot.ts'
 import { defaultVmPolicy, modesOfLastResort, type Vm } from '../../inventory/vm.ts'
 import { bytesPerSecond, fraction, mebibytes, megabitsPerSecond, ms } from '../../units.ts'
 import { type Lane, Lanes } from './lanes.ts'
-import { firstDowntime, optionsFor, roomBeside, streamsFor } from './start-options-for.ts'
+import { type Circumstances, firstDowntime, optionsFor, roomBeside, streamsFor } from './start-options-for.ts'
 
 /** @param capacity in Mbit/s */
 const laneOf = (capacity: number | undefined, path: Partial<Path> = {}, nic?: number): Lane => {
@@ -30,14 +30,14 @@ describe('squeezing', () => {
     capacity: number,
     compressions: readonly ('zstd' | 'zlib')[] | undefined,
     change: Partial<Vm> = {},
-    again = false,
+    circumstances: Circumstances = {},
   ) => {
     const snapshot = aSnapshot({
       hosts: [aHost('a-1', 'a', { compressions }), aHost('b-1', 'b', { compressions: ['zstd'] })],
       paths: [aPath('a', 'b', { capacity: megabitsPerSecond(capacity), rtt: ms(20) })],
     })
     const lane = new Lanes(snapshot, new Map(), undefined).lane(hostId('a-1'), hostId('b-1'))
-    return optionsFor(guest(change), lane, again).compression
+    return optionsFor(guest(change), lane, circumstances).compression
   }
 
   test('where both hosts can and the path is slow enough for that to pay, at the first attempt', () => {
@@ -46,7 +46,13 @@ describe('squeezing', () => {
     assert.equal(how(1_100, ['zstd']), 'none')
     assert.equal(how(100, ['zlib']), 'none')
     assert.equal(how(100, undefined), 'none')
-    assert.equal(how(100, ['zstd'], {}, true), 'none')
+    assert.equal(how(100, ['zstd'], {}, { again: true }), 'none')
+  })
+
+  test('where its host is overloaded only as long as it takes no more than a quarter of a processor', () => {
+    const at = (capacity: number) => how(capacity, ['zstd'], {}, { overloaded: true })
+    // 300 Mbit/s squeezed are 68 MB of memory a second, of the 300 that one thread squeezes.
+    assert.deepEqual([100, 300, 350, 1_000].map(at), ['zstd', 'zstd', 'none', 'none'])
   })
 
   test('not for who may go into post-copy: the two do not go together', () => {

@@ -4,7 +4,7 @@ import type { Switchover, Tuning } from '../../migration/migration.ts'
 import type { StartOptions } from '../../migration/start-options.ts'
 import { fraction, ms } from '../../units.ts'
 import { dirtiesOf } from './guest.ts'
-import type { Lane } from './lanes.ts'
+import { type Lane, squeezingTakes } from './lanes.ts'
 
 /** While a guest stands still for its last part, the next has this share of the path, so that the path does not wait for handshakes. */
 const warmShare = 0.5
@@ -27,6 +27,9 @@ const downtimeForBuffers = 0.25
 /** However much the buffers hold, a guest is told to stop with this share of its downtime to send. */
 const leastShare = 0.2
 
+/** Squeezing that takes no more of one processor than this is asked of an overloaded host too: on a slow path it brings more than it costs. */
+const spareProcessor = 0.25
+
 type Channels = Pick<StartOptions, 'channels' | 'compression'>
 
 /** Post-copy and multifd do not go together (QEMU 7.2), and post-copy has to be chosen at the start. */
@@ -37,13 +40,24 @@ export function streamsFor(vm: Vm, lane: Lane | undefined): number {
   return Math.min(channelsMost, Math.max(1, needed, harmless))
 }
 
-/** @param again an attempt failed already: the next is as plain as can be */
-export function optionsFor(vm: Vm, lane: Lane | undefined, again = false): StartOptions {
+export interface Circumstances {
+  /** An attempt failed already: the next is as plain as can be. */
+  readonly again?: boolean
+  /** The processors of its host have no time left. */
+  readonly overloaded?: boolean
+}
+
+export function optionsFor(
+  vm: Vm,
+  lane: Lane | undefined,
+  { again = false, overloaded = false }: Circumstances = {},
+): StartOptions {
   const postCopy = vm.policy.allow.includes('post-copy')
+  const spares = overloaded && lane !== undefined && squeezingTakes(lane) > spareProcessor
   return {
     channels: streamsFor(vm, lane),
     // Squeezing goes over channels, and post-copy does not (QEMU 7.2).
-    compression: postCopy || again ? 'none' : (lane?.compression ?? 'none'),
+    compression: postCopy || again || spares ? 'none' : (lane?.compression ?? 'none'),
     autoConverge: !postCopy,
     postCopy,
     throttle: throttleFor(vm, Math.min(lane?.usual ?? Number.POSITIVE_INFINITY, lane?.own ?? Number.POSITIVE_INFINITY)),

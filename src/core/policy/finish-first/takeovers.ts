@@ -9,6 +9,7 @@ import { showTime } from '../../units.ts'
 import type { Intent, PolicyView } from '../policy.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import type { Queue, Queues } from './queues.ts'
+import { circumstancesOf } from './host-guard.ts'
 import { optionsFor } from './start-options-for.ts'
 import { type Loads, rateOf, waysFrom } from './ways.ts'
 
@@ -62,7 +63,7 @@ export class Takeovers {
         if (host === undefined) continue
         const candidate = {
           vm: id,
-          options: optionsFor(this.#view.vmOf(id), this.#lanes.lane(m.source, host), m.attempts > 0),
+          options: optionsFor(this.#view.vmOf(id), this.#lanes.lane(m.source, host), circumstancesOf(this.#view, m)),
           prefer: host,
         }
         yield { kind: 'prepare', candidates: [candidate], atMost: 1 }

@@ -18,7 +18,9 @@ import {
   unlimited,
 } from '../../../../test/finish-first-facts.ts'
 import { change, noSlower } from '../../../../test/finish-first-worlds.ts'
-import { megabitsPerSecond } from '../../units.ts'
+import type { Observed } from '../../control/observed.ts'
+import { hostId } from '../../ids.ts'
+import { fraction, megabitsPerSecond } from '../../units.ts'
 import { floor } from './lanes.ts'
 
 describe('trials: whether more at a time bring more', () => {
@@ -40,6 +42,19 @@ describe('trials: whether more at a time bring more', () => {
       [1, 1, 2],
     )
     assert.deepEqual(rates(driven(short(13, 0))), { 'vm-1': undefined, 'vm-2': undefined })
+  })
+
+  test('not out of a host that is overloaded, until it is no more', () => {
+    const load = (busy: number): Observed => ({
+      kind: 'host-load',
+      hosts: [{ host: hostId('a-1'), busy: fraction(busy), waiting: fraction(busy) }],
+    })
+    const [start, ...others] = short(40, 0)
+    assert.ok(start !== undefined)
+    assert.equal(began([start, [500, load(0.99)], ...others]), 1)
+    assert.equal(began([start, [500, load(0.6)], ...others]), 2)
+    const [until20, after20] = [others.filter(([at]) => at <= 20_000), others.filter(([at]) => at > 20_000)]
+    assert.equal(began([start, [500, load(0.99)], ...until20, [20_000, load(0.5)], ...after20]), 2)
   })
 
   test('never where it queues: the path carries less', () => {

@@ -8,6 +8,7 @@ import { bytesPerSecond, showTime } from '../../units.ts'
 import { whyAdjusted } from '../../report/why-adjusted.ts'
 import type { Intent, PolicyView } from '../policy.ts'
 import { ladder } from './ladder.ts'
+import { isOverloadedNow } from './host-guard.ts'
 import { floor, type Lane, type Lanes } from './lanes.ts'
 import type { Lateness } from './lateness.ts'
 import { averageAfter, type Flowing, type Memory, silentAfter, silentFor } from './memory.ts'
@@ -220,6 +221,7 @@ export class Turn {
     const tries =
       !fair &&
       !this.#lanes.isBounded(lane) &&
+      !isOverloadedNow(this.#view, m.source) &&
       queue.standing === undefined &&
       estimate !== undefined &&
       mayTryMore(estimate, fullness(network.get(lane.key), now), now) &&

@@ -11,6 +11,8 @@ const assumedRate = 12_500_000
 export interface Load {
   /** Ready, or being made ready. */
   count: number
+  /** … of hosts that have processors left. */
+  fit: number
   /** How long they will keep it busy. @unit ms */
   busy: number
   /** Of what flows, and of what is ready. @unit bytes */

@@ -40,6 +40,10 @@ export const backoffMost = 120_000
 
 /** Bytes a second one migration thread can put on the wire: QEMU's single stream tops out near 10 Gbit/s on one CPU. @unit bytes per second */
 export const streamMost = 1.25e9
+/** What one thread squeezes: measured for zstd at level 1, some three times slower for zlib, an assumption. @unit bytes of memory per second */
+export const squeezeMost = { none: Number.POSITIVE_INFINITY, xbzrle: streamMost, zlib: 1e8, zstd: 3e8 } as const
+/** On a host whose processors have nothing left a thread still has this share of one: an assumption. */
+export const leastOfThread = 0.05
 /**
  * Wire bytes per byte of memory: zstd level 1 moved the lab's guests in 0.63 of the time, zlib level 1 is slower and a little worse. xbzrle
  * saves nothing of a page's first sending, nor of one that is rewritten with random bytes, as the lab's guests do.
