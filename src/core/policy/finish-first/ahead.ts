@@ -73,9 +73,11 @@ function oneThatIsFit(
 export function loadsOf(view: PolicyView, lanes: Lanes): Loads {
   const loads = new Map<string, Load>()
   const of = ({ queue }: Lane): Load => {
-    const known = loads.get(queue) ?? { count: 0, fit: 0, busy: 0, bytes: 0 }
-    loads.set(queue, known)
-    return known
+    const known = loads.get(queue)
+    if (known !== undefined) return known
+    const fresh = { count: 0, fit: 0, busy: 0, bytes: 0 }
+    loads.set(queue, fresh)
+    return fresh
   }
   for (const m of view.migrations.in('preparing')) {
     const lane = lanes.lane(m.source, m.target)

@@ -54,15 +54,33 @@ const leastOfOthers = 0.1
 export const declaredFor = ({ capacity, background }: Path): number | undefined =>
   capacity === undefined ? undefined : Math.max(floor, capacity - (background ?? 0), capacity * leastOfOthers)
 
-/** Lanes are the same for as long as the estimates are. */
-const known = new WeakMap<Snapshot, WeakMap<Estimates, Map<HostId, Map<HostId, Lane>>>>()
+/** What of an estimate a lane is made of: lanes are the same for as long as these are, and the inventory. */
+interface Thought {
+  /** What there is for us; undefined where nobody knows. @unit bytes per second */
+  readonly offered: number | undefined
+  readonly single: number | undefined
+  readonly squeezes: boolean
+}
+
+interface Known {
+  readonly key: string | undefined
+  thought: Thought
+  /** In which that was looked up last. */
+  estimates: Estimates
+  lane: Lane
+}
+
+const known = new WeakMap<Snapshot, Map<HostId, Map<HostId, Known>>>()
+
+const unthought: Thought = { offered: undefined, single: undefined, squeezes: true }
 
 export class Lanes {
   readonly #snapshot: Snapshot
   readonly #estimates: Estimates
-  readonly #lanes: Map<HostId, Map<HostId, Lane>>
+  readonly #known: Map<HostId, Map<HostId, Known>>
   readonly #pool: Pool
   readonly #bounded: boolean
+  readonly #thoughts = new Map<string, Thought>()
 
   /** @param bandwidth what the operator allows all together @unit bytes per second */
   constructor(snapshot: Snapshot, estimates: Estimates, bandwidth: number | undefined) {
@@ -70,20 +88,46 @@ export class Lanes {
     this.#estimates = estimates
     this.#pool = new Pool(bandwidth)
     this.#bounded = bandwidth !== undefined
-    const ofSnapshot = known.get(snapshot) ?? new WeakMap<Estimates, Map<HostId, Map<HostId, Lane>>>()
-    known.set(snapshot, ofSnapshot)
-    this.#lanes = ofSnapshot.get(estimates) ?? new Map<HostId, Map<HostId, Lane>>()
-    ofSnapshot.set(estimates, this.#lanes)
+    this.#known = known.get(snapshot) ?? new Map<HostId, Map<HostId, Known>>()
+    known.set(snapshot, this.#known)
   }
 
   lane(from: HostId, to: HostId): Lane {
-    const out = this.#lanes.get(from) ?? new Map<HostId, Lane>()
-    this.#lanes.set(from, out)
-    const found = out.get(to)
-    if (found !== undefined) return found
+    const found = this.#known.get(from)?.get(to)
+    if (found !== undefined) {
+      if (found.estimates === this.#estimates) return found.lane
+      found.estimates = this.#estimates
+      const now = found.key === undefined ? unthought : this.#thoughtOf(found.key)
+      const { thought } = found
+      if (now === thought) return found.lane
+      if (now.offered !== thought.offered || now.single !== thought.single || now.squeezes !== thought.squeezes)
+        found.lane = this.#measure(from, to)
+      found.thought = now
+      return found.lane
+    }
     const lane = this.#measure(from, to)
-    out.set(to, lane)
+    const key = lane.path === undefined ? undefined : lane.key
+    const out = this.#known.get(from) ?? new Map<HostId, Known>()
+    this.#known.set(from, out)
+    out.set(to, {
+      key,
+      lane,
+      estimates: this.#estimates,
+      thought: key === undefined ? unthought : this.#thoughtOf(key),
+    })
     return lane
+  }
+
+  #thoughtOf(key: string): Thought {
+    const found = this.#thoughts.get(key)
+    if (found !== undefined) return found
+    const estimate = this.#estimates.get(key)
+    const thought =
+      estimate === undefined
+        ? unthought
+        : { offered: offered(estimate), single: estimate.single, squeezes: squeezes(estimate) }
+    this.#thoughts.set(key, thought)
+    return thought
   }
 
   estimate({ key }: Lane): PathEstimate | undefined {

@@ -55,7 +55,12 @@ describe('who waits', () => {
     assert.ok(m?.phase === 'queued')
     assert.equal(boundFor(viewOf(state, instant(1_000)), m), undefined)
     const { byLane } = look(state, 1_000)
-    assert.deepEqual(byLane.get('from a-1'), { lane: undefined, vms: [vmId('vm-1')], bytes: mebibytes(100) })
+    assert.deepEqual(byLane.get('from a-1'), {
+      lane: undefined,
+      vms: [vmId('vm-1')],
+      sources: new Set([hostId('a-1')]),
+      bytes: mebibytes(100),
+    })
     const next = state.migrations.get(vmId('vm-3'))
     assert.ok(next?.phase === 'queued')
     assert.ok([hostId('b-1'), hostId('b-2')].some(host => host === boundFor(viewOf(state, instant(0)), next)))

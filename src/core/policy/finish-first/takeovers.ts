@@ -26,6 +26,11 @@ const lookahead = 64
 /** So many are made ready on one way at least (ahead.ts). */
 const aheadLeast = 2
 
+interface FreeWay {
+  readonly lane: Lane
+  readonly hosts: readonly HostId[]
+}
+
 const nobody: ReadonlySet<string> = new Set()
 
 export class Takeovers {
@@ -35,6 +40,7 @@ export class Takeovers {
   readonly #loads: Loads
   readonly #isSilent: (lane: Lane) => boolean
   readonly #taken = new Set<string>()
+  readonly #free = new Map<HostId, readonly FreeWay[]>()
 
   constructor(view: PolicyView, lanes: Lanes, queues: Queues, loads: Loads, isSilent: (lane: Lane) => boolean) {
     this.#view = view
@@ -46,8 +52,8 @@ export class Takeovers {
 
   /** One from each queue at most: the first that an idle way brings home sooner than the queue ends. */
   *fromQueues(): Generator<Intent> {
-    for (const [key, { lane, bytes, vms }] of this.#queues.byLane) {
-      if (lane === undefined) continue
+    for (const [key, { lane, bytes, vms, sources }] of this.#queues.byLane) {
+      if (lane === undefined || ![...sources].some(source => this.#freeWays(source).length > 0)) continue
       const load = this.#loads.get(key)?.bytes ?? 0
       const isSilent = this.#isSilent(lane)
       const endsAt = isSilent ? Number.POSITIVE_INFINITY : (bytes + load) / rateOf(lane)
@@ -79,8 +85,10 @@ export class Takeovers {
 
   /** Ready ones that would be home sooner by an idle way, the one that waits longest first. */
   *fromReady(): Generator<Intent> {
+    const ready = [...this.#view.migrations.in('preparing')]
+    if (ready.every(({ source }) => this.#freeWays(source).length === 0)) return
     const after = new Map<string, number>()
-    for (const m of [...this.#view.migrations.in('preparing')].reverse()) {
+    for (const m of ready.reverse()) {
       const lane = this.#lanes.lane(m.source, m.target)
       const size = bytesToMove(this.#view.vmOf(m.vm))
       const behind = (after.get(lane.queue) ?? 0) + size
@@ -103,6 +111,7 @@ export class Takeovers {
     before: number,
     taken: ReadonlySet<string>,
   ): HostId | undefined {
+    if (this.#freeWays(m.source).length === 0) return undefined
     const size = bytesToMove(this.#view.vmOf(m.vm))
     const here = (before + size) / rateOf(lane)
     return this.#idleHost(m, m.excluded, lane, taken, (load, way) => {
@@ -160,19 +169,32 @@ export class Takeovers {
     taken: ReadonlySet<string>,
     goodEnough: (before: number, lane: Lane) => boolean,
   ): HostId | undefined {
-    const vm = this.#view.vmOf(id)
-    for (const hosts of waysFrom(this.#view, source)) {
-      const [first] = hosts
-      if (first === undefined) continue
-      const lane = this.#lanes.lane(source, first)
-      if (lane.queue === instead.queue || taken.has(lane.queue) || this.#isSilent(lane)) continue
-      const load = this.#loads.get(lane.queue)
-      if (isAwaited(this.#view, this.#queues.byLane.get(lane.queue)) || (load?.count ?? 0) >= aheadLeast) continue
-      if (!goodEnough(load?.bytes ?? 0, lane)) continue
-      const host = hosts.find(each => !excluded.includes(each) && this.#view.freeAt(each) >= vm.memory)
+    for (const { lane, hosts } of this.#freeWays(source)) {
+      if (lane.queue === instead.queue || taken.has(lane.queue)) continue
+      if (!goodEnough(this.#loads.get(lane.queue)?.bytes ?? 0, lane)) continue
+      const { memory } = this.#view.vmOf(id)
+      const host = hosts.find(each => !excluded.includes(each) && this.#view.freeAt(each) >= memory)
       if (host !== undefined) return host
     }
     return undefined
+  }
+
+  /** Ways out of a host that nobody waits for, and for which no two are ready. */
+  #freeWays(source: HostId): readonly FreeWay[] {
+    const known = this.#free.get(source)
+    if (known !== undefined) return known
+    const free = waysFrom(this.#view, source).flatMap(hosts => {
+      const [first] = hosts
+      if (first === undefined) return []
+      const lane = this.#lanes.lane(source, first)
+      const isFree =
+        !this.#isSilent(lane) &&
+        !isAwaited(this.#view, this.#queues.byLane.get(lane.queue)) &&
+        (this.#loads.get(lane.queue)?.count ?? 0) < aheadLeast
+      return isFree ? [{ lane, hosts }] : []
+    })
+    this.#free.set(source, free)
+    return free
   }
 }
 

@@ -97,9 +97,11 @@ export class Turn {
   }
 
   #in({ queue }: Lane): InQueue {
-    const known = this.#queues.get(queue) ?? { standing: undefined, warm: false, first: undefined }
-    this.#queues.set(queue, known)
-    return known
+    const known = this.#queues.get(queue)
+    if (known !== undefined) return known
+    const fresh: InQueue = { standing: undefined, warm: false, first: undefined }
+    this.#queues.set(queue, fresh)
+    return fresh
   }
 
   #silentFor(m: Flowing): number {
