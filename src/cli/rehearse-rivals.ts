@@ -6,7 +6,7 @@ import type { Report } from '../core/report/report.ts'
 import { lineOfHappening, linesOfRow } from '../core/sim/decision-log.ts'
 import { type Recorded, Recorder } from '../core/sim/recording.ts'
 import { beginRehearsal, sidesOf, timelineOf } from '../core/sim/rehearse.ts'
-import type { OracleQuestion } from '../core/sim/oracle.ts'
+import { leastWirePerByte, type OracleQuestion } from '../core/sim/oracle.ts'
 import { oracleReport, simulatedReport } from '../core/sim/sim-report.ts'
 import { contradictions, type Simulated } from '../core/sim/simulate.ts'
 import { lastLines } from '../core/sim/decision-log.ts'
@@ -65,7 +65,7 @@ const questionOf = ({ scenario: { snapshot, timeline } }: RivalsRequest, seed: n
   snapshot,
   timeline: timelineOf({ snapshot, timeline, seed }),
   ...sidesOf(snapshot),
-  wirePerByte: 1,
+  wirePerByte: leastWirePerByte(snapshot),
 })
 
 async function consulted(request: RivalsRequest, seed: number): Promise<Rehearsed> {

@@ -24,6 +24,7 @@ import { bytesToMove, mayNotMove, type Vm } from '../inventory/vm.ts'
 import { freeMemory, openLedger } from '../plan/ledger.ts'
 import { endOf, type Epoch, epochsOf, nicOf } from './epochs.ts'
 import { infinite } from './network.ts'
+import { wireShare } from './physics/timings.ts'
 import type { Timeline } from './timeline.ts'
 
 export interface OracleQuestion {
@@ -34,6 +35,10 @@ export interface OracleQuestion {
   /** Least bytes on the wire for a byte of memory that any of the rivals may reach; 1 where nobody compresses. */
   readonly wirePerByte: number
 }
+
+/** … where somebody at either end can squeeze: what they all can is enough, for a bound. */
+export const leastWirePerByte = ({ hosts }: Snapshot): number =>
+  Math.min(...hosts.flatMap(({ compressions = [] }) => compressions.map(each => wireShare[each])), 1)
 
 export interface OracleBound {
   /** `exact`: the optimum of the relaxation. `bound`: proven, but perhaps not reachable even there. */

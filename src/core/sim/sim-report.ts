@@ -6,13 +6,17 @@ import { ms } from '../units.ts'
 import { type OracleBound, oracleBound, type OracleQuestion } from './oracle.ts'
 import { diedAfterwards, type Simulated } from './simulate.ts'
 
-/** The same as of a real evacuation, with bounds for what the paths carried over time instead of what they carried at the alarm. */
+/**
+ * The same as of a real evacuation, with bounds for what the paths carried over time instead of what they carried at the alarm. They are
+ * for plain memory, as there; how many can be safe counts squeezing too.
+ */
 export function simulatedReport(simulated: Simulated, question: OracleQuestion): Report {
   const report = reportOf(simulated.state, m => diedAfterwards(simulated, m))
   const safe = new Set(report.vms.flatMap(({ vm, outcome }) => (outcome === 'safe' ? [vm] : [])))
   const { snapshot } = question
   const those = oracleBound({
     ...question,
+    wirePerByte: 1,
     snapshot: { ...snapshot, vms: snapshot.vms.filter(({ id }) => safe.has(id)) },
   })
   const { makespanMs, meanDurationMs } = report.summary
