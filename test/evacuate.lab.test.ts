@@ -1,6 +1,8 @@
 /** Whole evacuations of real guests, through the command line, with what goes wrong on such a day. The guests' own ticks are the judge. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { hostId, siteId, vmId } from '../src/core/ids.ts'
@@ -222,6 +224,26 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
     // Nothing of the attempt is left at the target.
     const inventory = await lifeboat('inventory')
     assert.doesNotMatch(inventory.stdout, new RegExp(`vm-\\d +${to}-`))
+  })
+
+  test('processors that have no time left are seen, and said; all get out', async () => {
+    const burns = Array.from({ length: 3 * availableParallelism() }, () =>
+      // What else runs here goes before them, and they wait all the same.
+      spawn('nice', ['-n', '19', process.execPath, '-e', 'for (;;);'], { stdio: 'ignore' }),
+    )
+    try {
+      // Pressure is an average over ten seconds.
+      await clock.sleep(ms(12_000), never)
+      const { code, stdout, stderr } = await lifeboat('evacuate', from, '--to', to, '--yes', '-o', 'ndjson')
+      assert.equal(code, 0, stderr)
+      const loads = stdout.split('\n').filter(line => line.includes('"kind":"host-load"'))
+      assert.ok(loads.length > 0, 'nobody said that hosts are overloaded')
+      for (const line of loads) assert.match(line, new RegExp(`"host":"${from}-[12]","busy":(1|0\\.9)`))
+      swap()
+    } finally {
+      for (const burn of burns) burn.kill('SIGKILL')
+    }
+    await assertAllLive(from)
   })
 
   test('the WAN is cut for ten seconds and heals', async () => {
