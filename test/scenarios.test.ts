@@ -72,7 +72,14 @@ describe('scenarios', () => {
       const [oracle, ...rivals] = all
       assert.ok(oracle !== undefined)
       for (const { policy, report, recorded } of rivals) {
-        const { safe, valueSafe } = report.summary
+        const { safe, valueSafe, meanDurationMs, bounds } = report.summary
+        // Its limits are for plain memory.
+        const plain = scenario.snapshot.hosts.every(({ compressions }) => compressions === undefined)
+        if (plain && meanDurationMs !== null && bounds.meanDurationMs !== null)
+          assert.ok(
+            meanDurationMs >= bounds.meanDurationMs - 1,
+            `${folder}: ${policy} takes ${meanDurationMs} ms each, of ${bounds.meanDurationMs} at the least`,
+          )
         assert.ok(safe <= oracle.report.summary.safe, `${folder}: ${policy} brings out ${safe}`)
         assert.ok(
           valueSafe <= oracle.report.summary.valueSafe + 1e-6,

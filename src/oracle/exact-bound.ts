@@ -13,6 +13,7 @@ import {
   type Leaver,
   leaversOf,
   mean,
+  meanDurationOf,
   type OracleBound,
   type OracleQuestion,
   oracleBound,
@@ -69,10 +70,11 @@ export async function oracle(question: OracleQuestion): Promise<OracleBound> {
     safe,
     value: Math.round(value * 1e6) / 1e6,
     makespan: safe === 0 ? undefined : makespan,
-    meanDuration: mean(bound.quickest.slice(0, safe)),
+    meanDuration: meanDurationOf(bound.quickest, bound.together, safe),
     meanCompletion: mean(bound.landings.slice(0, safe)),
     landings: bound.landings.slice(0, safe),
     quickest: bound.quickest.slice(0, safe),
+    together: bound.together.slice(0, safe),
   }
 }
 

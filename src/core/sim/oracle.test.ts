@@ -75,6 +75,7 @@ describe('one path', () => {
       meanCompletion: undefined,
       landings: [],
       quickest: [],
+      together: [],
     })
   })
 
@@ -143,6 +144,14 @@ describe('time', () => {
 
   test('a capacity that changes counts from then on', () => {
     const slower = at(5_000, { kind: 'path', path: [a, b], change: { capacity: rate(5) } })
+    // 50 before the fall; the other 50, and the second's 100, at half the rate: each is on its way while it crosses.
+    const slow = ofVms(vmsOf(100, 100), { timeline: [slower] })
+    assert.deepEqual(whole(slow.quickest), [10_000, 10_000])
+    assert.deepEqual(whole(slow.together), [15_000, 35_000])
+    assert.equal(Math.round(slow.meanDuration ?? 0), 17_500)
+    // Where it comes back, who waits for that is quicker.
+    const back = at(25_000, { kind: 'path', path: [a, b], change: { capacity: rate(10) } })
+    assert.deepEqual(whole(ofVms(vmsOf(100, 100), { timeline: [slower, back] }).together), [10_000, 20_000])
     assert.deepEqual(ofVms(vmsOf(100, 100), { timeline: [slower] }).landings, [15_000, 35_000])
     const faster = at(5_000, { kind: 'path', path: [a, b], change: { capacity: rate(50) } })
     assert.deepEqual(ofVms(vmsOf(100, 100), { timeline: [faster] }).landings, [6_000, 8_000])

@@ -6,7 +6,7 @@
  * the relaxation. Small worlds get more from src/oracle/ (a mixed-integer program); this one is for the large.
  *
  * - The k-th landing comes no sooner than the k smallest VMs' bytes fit through the cut of the world (capacity over time), nor than the
- *   k-th quickest VM's own best way takes.
+ *   k-th quickest VM's own best way takes. Crossings take as long as each alone does at best, and all together as long as one at a time at best.
  * - The value safe is no more than that of a fractional knapsack into what each site's cut carries before its power goes, and into the
  *   memory that is free at the targets.
  */
@@ -54,6 +54,8 @@ export interface OracleBound {
   readonly landings: readonly number[]
   /** The least time in which each of the quickest VMs can cross, ascending. @unit ms */
   readonly quickest: readonly number[]
+  /** The least that the crossings of so many VMs can take, added up. @unit ms */
+  readonly together: readonly number[]
 }
 
 /** A VM that could leave, by itself. */
@@ -80,16 +82,28 @@ export function oracleBound(question: OracleQuestion): OracleBound {
     .map(leaver => leaver.quickest)
     .sort((a, b) => a - b)
     .slice(0, safe)
+  const together = togetherOf(question, epochs, leavers).slice(0, safe)
   return {
     kind: 'bound',
     safe,
     value,
     makespan: first.at(-1),
-    meanDuration: mean(quickest),
+    meanDuration: meanDurationOf(quickest, together, safe),
     meanCompletion: mean(first),
     landings: first,
     quickest,
+    together,
   }
+}
+
+/** Each alone is bounded by its quickest crossing, all of them by what they take together. */
+export function meanDurationOf(
+  quickest: readonly number[],
+  together: readonly number[],
+  safe: number,
+): number | undefined {
+  const alone = mean(quickest.slice(0, safe))
+  return alone === undefined ? undefined : Math.max(alone, (together[safe - 1] ?? 0) / safe)
 }
 
 export const canLeave = ({ soonest, until }: Leaver): boolean => Number.isFinite(soonest) && soonest <= until
@@ -209,14 +223,55 @@ function entrance({ snapshot, targets }: OracleQuestion, epoch: Epoch): number {
   }, 0)
 }
 
-function landingsOf(question: OracleQuestion, epochs: readonly Epoch[], leavers: readonly Leaver[]): readonly number[] {
+/** All that can go over in each epoch. @unit bytes per second */
+function cutsOf(question: OracleQuestion, epochs: readonly Epoch[]): readonly number[] {
   const sites = question.endangered.map(site => siteCut(question, site))
-  const cuts = epochs.map(epoch =>
+  return epochs.map(epoch =>
     Math.min(
       entrance(question, epoch),
       sites.reduce((sum, cut) => sum + cut(epoch), 0),
     ),
   )
+}
+
+/**
+ * While so much goes over, as many are on their way as it takes of the fastest: the durations of all come to the bytes, each divided by what
+ * one VM gets at best when it goes over. So all had better cross when one gets most, and no more can than the cut allows.
+ */
+function togetherOf(question: OracleQuestion, epochs: readonly Epoch[], leavers: readonly Leaver[]): readonly number[] {
+  const cuts = cutsOf(question, epochs)
+  const hosts = [...new Set(leavers.map(({ vm }) => vm.host))]
+  const ways = hosts.map(host => ({ host, ways: waysFrom(question, host) }))
+  const best = epochs.map(epoch =>
+    ways.reduce((most, from) => from.ways.reduce((m, way) => Math.max(m, rateOf(epoch, from.host, way)), most), 0),
+  )
+  const fastest = epochs
+    .map((epoch, at) => ({ span: epoch.until - epoch.from, rate: best[at] ?? 0, cut: cuts[at] ?? 0 }))
+    .filter(({ rate, cut }) => rate > 0 && cut > 0)
+    .sort((a, b) => b.rate - a.rate)
+  let [took, at, carried] = [0, 0, 0]
+  return leavers
+    .map(({ wire }) => wire)
+    .sort((a, b) => a - b)
+    .map(wire => {
+      let left = wire
+      for (let epoch = fastest[at]; left > 0 && epoch !== undefined; epoch = fastest[at]) {
+        const { span, rate, cut } = epoch
+        const room = (cut * span) / 1000 - carried
+        const goes = Math.min(left, room)
+        took += rate === infinite ? 0 : (goes / rate) * 1000
+        left -= goes
+        carried += goes
+        if (left <= 0) break
+        at += 1
+        carried = 0
+      }
+      return took
+    })
+}
+
+function landingsOf(question: OracleQuestion, epochs: readonly Epoch[], leavers: readonly Leaver[]): readonly number[] {
+  const cuts = cutsOf(question, epochs)
   const smallest = leavers.map(({ wire }) => wire).sort((a, b) => a - b)
   const soonest = leavers.map(leaver => leaver.soonest).sort((a, b) => a - b)
   let total = 0
