@@ -53,6 +53,7 @@ function thought({ policy, started, vms }: Evacuation): number {
     plannedTo: () => target,
     network: new Map(),
     hostLoads: new Map(),
+    mayGo: () => true,
     freeAt: () => mebibytes(1_048_576),
   })
   const [intent] = intents

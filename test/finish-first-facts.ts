@@ -113,6 +113,7 @@ export const viewOf = (state: Evacuation, now: Instant, change: ViewChange = {})
   network: state.network,
   hostLoads: state.hostLoads,
   freeAt: host => freeMemory(state.ledger, host),
+  mayGo: (id, host) => freeMemory(state.ledger, host) >= (state.vms.get(id)?.memory ?? Number.POSITIVE_INFINITY),
   migrations: state.migrations,
   vmOf: id => {
     const vm = state.vms.get(id)

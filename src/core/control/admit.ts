@@ -1,5 +1,5 @@
 /** Turns what the policy wants into commands, within the rules: nobody's wish overrides memory, a pause, an abort or an edge. */
-import type { HostId } from '../ids.ts'
+import type { HostId, VmId } from '../ids.ts'
 import { type Instant, plus } from '../instant.ts'
 import { deadlineOf } from '../forecast/deadline.ts'
 import { findHost, wayBetween } from '../inventory/snapshot.ts'
@@ -7,7 +7,7 @@ import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { freeMemory } from '../plan/ledger.ts'
-import { place, type Placement } from '../plan/placement.ts'
+import { place, type Placement, type PlacementView, refuse } from '../plan/placement.ts'
 import type { Intent } from '../policy/policy.ts'
 import { ms } from '../units.ts'
 import type { Command } from './command.ts'
@@ -34,6 +34,7 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
     network: state.network,
     hostLoads: state.hostLoads,
     freeAt: host => freeMemory(state.ledger, host),
+    mayGo: (vm, host) => mayGo(state, vm, host),
   })
   let decision: Decision = { state: next === state.policy ? state : { ...state, policy: next }, commands: [] }
   for (const intent of intents) {
@@ -131,15 +132,27 @@ function prepareFirst(
   return decision
 }
 
-const mayAskAgain = ({ lastFailure, attempts }: Queued): boolean =>
-  lastFailure !== undefined && attempts < afterFailure[lastFailure.code].attempts
+const mayAskAgain = ({ lastFailure, attempts, postponed = 0 }: Queued): boolean =>
+  lastFailure !== undefined && attempts - postponed < afterFailure[lastFailure.code].attempts
+
+function placementView(state: Evacuation, excluded: readonly HostId[]): PlacementView {
+  const { snapshot, targets } = state.started
+  return { snapshot, ledger: state.ledger, endangered: endangeredNow(state), targets, down: state.down, excluded }
+}
+
+/** Whether that host would take it if it was asked for: by all rules of placement, and by a plan that was handed in. */
+function mayGo(state: Evacuation, id: VmId, to: HostId): boolean {
+  const { snapshot, planFile } = state.started
+  const host = findHost(snapshot, to)
+  const m = state.migrations.get(id)
+  if (host === undefined || m === undefined || (planFile !== undefined && state.planned.get(id) !== to)) return false
+  const excluded = 'excluded' in m ? m.excluded : []
+  return refuse(vmOf(state, id), host, placementView(state, excluded)) === undefined
+}
 
 function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
-  const { snapshot, targets, planFile } = state.started
-  const endangered = endangeredNow(state)
-  const { ledger, down } = state
-  const { excluded } = m
-  const view = { snapshot, ledger, endangered, targets, down, excluded }
+  const { planFile } = state.started
+  const view = placementView(state, m.excluded)
   const planned = state.planned.get(m.vm)
   return place(vmOf(state, m.vm), view, planFile === undefined ? (prefer ?? planned) : planned)
 }
@@ -179,6 +192,7 @@ function prepare(
     options,
     excluded: m.excluded,
     wasted: m.wasted,
+    postponed: m.postponed,
   } as const
   return { state: withMigration(state, next), commands: [{ kind: 'prepare', ...routeOf(next), options }] }
 }

@@ -96,7 +96,7 @@ export type Observed =
   | ({ readonly kind: 'command-failed'; readonly command: string; readonly why: string } & OfAttempt)
   /** What the monitor sees of the paths in use; of those it says nothing of, nothing new is known. */
   | { readonly kind: 'network'; readonly paths: readonly SeenOnPath[] }
-  /** Of hosts that are left: told when one becomes overloaded and when it is no more, and now and then while it is. */
+  /** Of hosts that the monitor reads: told when one becomes overloaded and when it is no more, and now and then while it is. */
   | { readonly kind: 'host-load'; readonly hosts: readonly SeenOfHost[] }
   /** The site has no power any more: what ran there does not run, and never will from where it stood. */
   | { readonly kind: 'site-lost'; readonly site: SiteId; readonly why: string }

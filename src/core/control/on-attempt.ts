@@ -85,6 +85,7 @@ export function toPreCopy(
     attempt: m.attempt,
     excluded: m.excluded,
     wasted: m.wasted,
+    postponed: m.postponed,
     startedAt: m.phase === 'uncertain' ? m.startedAt : now,
     progress: m.phase === 'uncertain' ? m.progress : undefined,
     tuning,
@@ -169,7 +170,8 @@ export function onFailed(state: Evacuation, m: InFlight, reported: MigrationFail
   // The driver says so only with the VM seen at home; in post-copy there is no way home, so such a word is doubted.
   if (m.phase === 'post-copy') return doubt(state, m, `reported as failed in post-copy (${failure.code})`, now)
   const { next, attempts } = afterFailure[failure.code]
-  if (next === 'give-up' || m.attempt >= attempts || state.intent === 'aborting') {
+  const failures = m.attempt - (m.postponed ?? 0)
+  if (next === 'give-up' || failures >= attempts || state.intent === 'aborting') {
     return nothing(
       withMigration(state, {
         phase: 'given-up',
@@ -184,7 +186,7 @@ export function onFailed(state: Evacuation, m: InFlight, reported: MigrationFail
   const pause =
     failure.code === 'postponed' || failure.code === 'target-endangered'
       ? ms(0)
-      : ms(Math.min(longestPause, firstPause * 2 ** (m.attempt - 1)))
+      : ms(Math.min(longestPause, firstPause * 2 ** (failures - 1)))
   return nothing(withMigration(state, backToQueue(m, failure, next === 'other-target', plus(now, pause))))
 }
 
@@ -205,6 +207,7 @@ function backToQueue(m: InFlight, failure: MigrationFailure, exclude: boolean, n
     excluded: exclude ? [...new Set([...m.excluded, m.target])] : m.excluded,
     lastFailure: failure,
     wasted: spent(m),
+    postponed: (m.postponed ?? 0) + (failure.code === 'postponed' ? 1 : 0),
   }
 }
 
@@ -224,6 +227,7 @@ export function doubt(state: Evacuation, m: InFlight, why: string, now: Instant)
     attempt: m.attempt,
     excluded: m.excluded,
     wasted: m.wasted,
+    postponed: m.postponed,
     startedAt: moving ? m.startedAt : now,
     progress: moving ? m.progress : undefined,
     tuning: moving ? m.tuning : untuned(state, m),

@@ -19,6 +19,7 @@ const infinite = Number.POSITIVE_INFINITY
 
 export const pathKey = ({ from, to }: { readonly from: string; readonly to: string }): string => `path ${from} ${to}`
 
+export const isIntoHost = (key: string): boolean => key.startsWith('into ')
 export const isUplink = (key: string): boolean => key.startsWith('uplink ')
 
 /** A crossing's key for people: `path a – b`, `uplink of a`, `card of a-1`. */

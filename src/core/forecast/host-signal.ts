@@ -24,6 +24,9 @@ export type HostLoad = 'overloaded' | 'not overloaded' | 'unknown'
 const validFor = 60_000
 const busyFrom = 0.95
 const waitingFrom = 0.5
+/** It is no more when one of the two is clearly less. */
+const busyUntil = 0.85
+const waitingUntil = 0.35
 
 export const isOverloaded = ({ busy, waiting }: Pick<SeenOfHost, 'busy' | 'waiting'>): boolean =>
   busy >= busyFrom && (waiting === undefined || waiting >= waitingFrom)
@@ -32,6 +35,9 @@ export function hostLoad(signal: HostSignal | undefined, now: Instant): HostLoad
   if (signal === undefined || signal.at > now || now - signal.at > validFor) return 'unknown'
   return isOverloaded(signal) ? 'overloaded' : 'not overloaded'
 }
+
+const isRelieved = ({ busy, waiting }: SeenOfHost): boolean =>
+  busy < busyUntil || (waiting !== undefined && waiting < waitingUntil)
 
 /** Told again so often while it lasts. @unit ms */
 const toldEvery = 30_000
@@ -44,7 +50,8 @@ export class HostLoadsTold {
   worthTelling(seen: readonly SeenOfHost[], now: Instant): readonly SeenOfHost[] {
     return seen.filter(each => {
       const since = this.#overloaded.get(each.host)
-      if (!isOverloaded(each)) return this.#overloaded.delete(each.host)
+      // In between it is as it was, and that is not told again: then nobody knows after a minute.
+      if (!isOverloaded(each)) return isRelieved(each) && this.#overloaded.delete(each.host)
       if (since !== undefined && now - since < toldEvery) return false
       this.#overloaded.set(each.host, now)
       return true

@@ -51,6 +51,8 @@ export interface Queued {
   readonly lastFailure: MigrationFailure | undefined
   /** Bytes sent by earlier attempts, in vain. */
   readonly wasted: number
+  /** Attempts that were ended before any byte was sent, for another way or another time: they are no failures. @default 0 */
+  readonly postponed?: number | undefined
 }
 export interface Preparing extends Attempt {
   readonly phase: 'preparing'
@@ -60,12 +62,16 @@ export interface Preparing extends Attempt {
   readonly options: StartOptions
   readonly excluded: readonly HostId[]
   readonly wasted: number
+  /** As in {@link Queued}. */
+  readonly postponed?: number | undefined
 }
 interface Moving extends Attempt {
   /** When memory began to flow: the start of the migration's *duration*. */
   readonly startedAt: Instant
   readonly excluded: readonly HostId[]
   readonly wasted: number
+  /** As in {@link Queued}. */
+  readonly postponed?: number | undefined
   readonly progress: Progress | undefined
   readonly tuning: Tuning
   /** TCP streams, as chosen at the start. */

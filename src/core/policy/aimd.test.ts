@@ -46,6 +46,7 @@ function viewAt(at: number, mbits: number): PolicyView {
     plannedTo: () => undefined,
     network: new Map(),
     hostLoads: new Map(),
+    mayGo: () => true,
     freeAt: () => mebibytes(1_048_576),
     migrations,
     vmOf,

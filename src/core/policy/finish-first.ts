@@ -3,12 +3,12 @@
  * and a VM that has the path to itself is home in a fraction of the time that equal shares would take, dirtying the less meanwhile.
  *
  * Rates are handed out in strict priority (control/water-filling.ts): a guest that stands still for its switchover first, then those
- * that flow in the plan's order, then the next. The first on a path has no cap, so what the path really carries shows; the others may
+ * that flow in the plan's order, then the next; before them what goes by a narrow way that all on its uplink would wait for (critical.ts). The first on a path has no cap, so what the path really carries shows; the others may
  * have what is left, and wait near the floor where nothing is. A VM starts when it would get a fair part of what it could use: where a
  * card or a single stream is the limit that is several at once, else one, and one more that is warm when the first stands still.
  *
  * finish-first/: memory (what paths carried), turn (rates and starts), ladder (guests that do not converge), ahead (whose targets are
- * made ready), takeovers (by idle ways), start-options-for, lanes and ways (out), queues.
+ * made ready), takeovers (by idle ways), critical (ways that go first), host-guard, start-options-for, lanes and ways (out), queues.
  */
 import { beginTrial, mayRaiseCap, type PathEstimate } from '../forecast/path-capacity.ts'
 import { fullness } from '../forecast/path-signal.ts'
@@ -16,6 +16,7 @@ import type { VmId } from '../ids.ts'
 import type { PreCopy, Preparing } from '../migration/migration.ts'
 import { loadsOf, preparations } from './finish-first/ahead.ts'
 import { criticalQueues } from './finish-first/critical.ts'
+import { unsuited } from './finish-first/host-guard.ts'
 import { Lateness } from './finish-first/lateness.ts'
 import { type Lane, Lanes } from './finish-first/lanes.ts'
 import { blank, look, type Memory, silentFor } from './finish-first/memory.ts'
@@ -62,6 +63,7 @@ function decided(memory: Memory, view: PolicyView): { readonly intents: Decided[
     ),
     ...takeovers.fromQueues(),
     ...takeovers.fromReady(),
+    ...unsuited(view, lanes),
     ...takeovers.fromSilentWays(),
     ...takeovers.fromSilence(m => silentFor(memory.moved, m, view.now)),
   ]

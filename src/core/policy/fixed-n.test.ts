@@ -37,6 +37,7 @@ const viewOf = (state: Evacuation, now: Instant, limits = state.started.limits):
   plannedTo: () => undefined,
   network: new Map(),
   hostLoads: new Map(),
+  mayGo: () => true,
   freeAt: () => mebibytes(1_048_576),
   migrations: state.migrations,
   vmOf: id => {

@@ -102,6 +102,7 @@ const viewWith = ({ started, migrations, vms }: Evacuation, now: Instant, admits
   plannedTo: () => undefined,
   network: new Map(),
   hostLoads: new Map(),
+  mayGo: () => true,
   freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {

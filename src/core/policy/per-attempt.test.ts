@@ -27,6 +27,7 @@ const viewOf = ({ started, migrations }: Evacuation): PolicyView => ({
   plannedTo: () => undefined,
   network: new Map(),
   hostLoads: new Map(),
+  mayGo: () => true,
   freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: () => assert.fail('nobody asks'),

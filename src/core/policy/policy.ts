@@ -38,6 +38,8 @@ export interface PolicyView {
   readonly hostLoads: ReadonlyMap<HostId, HostSignal>
   /** Memory that nobody has and nobody was promised. */
   readonly freeAt: (host: HostId) => Bytes
+  /** Whether the rules of placement, and a plan that was handed in, let it go there now. */
+  readonly mayGo: (vm: VmId, host: HostId) => boolean
 }
 
 export interface Candidate {

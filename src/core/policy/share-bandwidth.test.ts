@@ -21,6 +21,7 @@ const viewOf = ({ started, migrations, vms }: Evacuation, bandwidth: number | un
   plannedTo: () => undefined,
   network: new Map(),
   hostLoads: new Map(),
+  mayGo: () => true,
   freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {

@@ -23,6 +23,7 @@ const viewOf = ({ started, migrations, vms }: Evacuation, now: Instant): PolicyV
   plannedTo: () => undefined,
   network: new Map(),
   hostLoads: new Map(),
+  mayGo: () => true,
   freeAt: () => mebibytes(1_048_576),
   migrations,
   vmOf: id => {

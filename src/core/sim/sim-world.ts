@@ -22,6 +22,7 @@ import {
   backoffMost,
   backoffShare,
   connectGivesUpAfter,
+  crowdedFrom,
   leastOfThread,
   setupRoundTrips,
   switchoverRoundTrips,
@@ -544,9 +545,9 @@ export class SimWorld {
     this.onRates?.()
   }
 
-  /** Even on a host that has nothing left a thread has its turn. */
+  /** All of a processor, until hardly any time is left; even where none is, a thread has its turn. */
   #threadShare(host: HostId): number {
-    return Math.max(leastOfThread, 1 - (this.#busy.get(host) ?? 0))
+    return Math.max(leastOfThread, Math.min(1, (1 - (this.#busy.get(host) ?? 0)) / crowdedFrom))
   }
 
   seenOnPaths(): readonly SeenOnPath[] {

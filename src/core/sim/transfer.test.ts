@@ -228,7 +228,7 @@ describe('the end of a pass', () => {
   test('a pass that took no time wrote nothing', () => {
     const transfer = aTransfer({ roundBegan: 500, remaining: 50 * mib })
     endPass(transfer, busy(10 * mib), 500)
-    assert.deepEqual([transfer.remaining, transfer.dirtyRate, transfer.round], [50 * mib, undefined, 2])
+    assert.deepEqual([transfer.remaining, transfer.dirtyRate, transfer.round], [50 * mib, 0, 2])
   })
 })
 

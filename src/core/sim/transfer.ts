@@ -215,6 +215,8 @@ function judge(transfer: Transfer, dirtied: number, now: number): void {
   const written = transfer.judged.dirtied + dirtied
   const span = now - at
   transfer.judged = span < judgedEvery ? { at, sent, dirtied: written } : { at: now, sent: transfer.sent, dirtied: 0 }
+  // As the hypervisor says it: nothing, from the second pass on.
+  transfer.dirtyRate ??= 0
   if (span < judgedEvery) return
   transfer.dirtyRate = (written / span) * 1000
   if (written > ((transfer.sent - sent) / wirePerByte(transfer)) * throttleTrigger) throttle(transfer)

@@ -40,8 +40,9 @@ export function preparations(
     return waysFrom(view, source).some(([host]) => host !== undefined && !isSilent(lanes.lane(source, host)))
   }
   for (const [key, { vms, lane }] of queues.byLane) {
-    const load = loads.get(key) ?? { count: 0, fit: 0, busy: 0, bytes: 0 }
-    const wanted = lane === undefined ? aheadLeast : isAvoided(lane, vms) ? 0 : wantedAhead(view, load, vms, lane)
+    const load = loads.get(key) ?? { count: 0, fit: 0, busy: 0, bytes: 0, value: 0 }
+    if (lane !== undefined && isAvoided(lane, vms)) continue
+    const wanted = lane === undefined ? aheadLeast : wantedAhead(view, load, vms, lane)
     if (wanted > 0)
       intents.push({
         kind: 'prepare',
@@ -75,7 +76,7 @@ export function loadsOf(view: PolicyView, lanes: Lanes): Loads {
   const of = ({ queue }: Lane): Load => {
     const known = loads.get(queue)
     if (known !== undefined) return known
-    const fresh = { count: 0, fit: 0, busy: 0, bytes: 0 }
+    const fresh = { count: 0, fit: 0, busy: 0, bytes: 0, value: 0 }
     loads.set(queue, fresh)
     return fresh
   }
@@ -87,9 +88,14 @@ export function loadsOf(view: PolicyView, lanes: Lanes): Loads {
     if (!isOverloadedNow(view, m.source)) load.fit += 1
     load.busy += keepsBusy(vm, lane)
     load.bytes += bytesToMove(vm)
+    load.value += vm.value
   }
-  for (const m of view.migrations.in('pre-copy', 'post-copy'))
-    of(lanes.lane(m.source, m.target)).bytes += m.progress?.remaining ?? bytesToMove(view.vmOf(m.vm))
+  for (const m of view.migrations.in('pre-copy', 'post-copy')) {
+    const load = of(lanes.lane(m.source, m.target))
+    const vm = view.vmOf(m.vm)
+    load.bytes += m.progress?.remaining ?? bytesToMove(vm)
+    load.value += vm.value
+  }
   return loads
 }
 
@@ -125,7 +131,8 @@ function* candidates(
     if (lane !== undefined) {
       if (late.yields(m, lane) !== undefined) continue
       if (isSoonerElsewhere(m, lane, (loads.get(lane.queue)?.bytes ?? 0) + before)) continue
-      before += bytesToMove(view.vmOf(vm))
+      // Who finds no place there now is passed over, and not waited for.
+      if (prefer !== undefined && view.mayGo(vm, prefer)) before += bytesToMove(view.vmOf(vm))
     }
     const again = prefer !== undefined && m.excluded.includes(prefer)
     const options = optionsFor(view.vmOf(vm), lane, circumstancesOf(view, m))

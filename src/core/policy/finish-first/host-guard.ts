@@ -6,13 +6,24 @@
 import { hostLoad } from '../../forecast/host-signal.ts'
 import type { HostId } from '../../ids.ts'
 import type { Queued } from '../../migration/migration.ts'
-import type { PolicyView } from '../policy.ts'
-import type { Circumstances } from './start-options-for.ts'
+import type { Intent, PolicyView } from '../policy.ts'
+import type { Lanes } from './lanes.ts'
+import { type Circumstances, sparesProcessors } from './start-options-for.ts'
 
 export const isOverloadedNow = ({ hostLoads, now }: PolicyView, host: HostId): boolean =>
   hostLoad(hostLoads.get(host), now) === 'overloaded'
 
-export const circumstancesOf = (view: PolicyView, { source, attempts }: Queued): Circumstances => ({
-  again: attempts > 0,
+export const circumstancesOf = (view: PolicyView, { source, attempts, postponed = 0 }: Queued): Circumstances => ({
+  again: attempts > postponed,
   overloaded: isOverloadedNow(view, source),
 })
+
+/** Ready ones that were to be squeezed by a host that is overloaded since: they are made ready anew, plain. */
+export function* unsuited(view: PolicyView, lanes: Lanes): Generator<Intent> {
+  if (view.hostLoads.size === 0) return
+  for (const { vm, source, target, ready, options } of view.migrations.in('preparing')) {
+    if (!ready || options.compression === 'none' || !isOverloadedNow(view, source)) continue
+    if (sparesProcessors(lanes.lane(source, target)))
+      yield { kind: 'release', vm, why: `${source} is overloaded: it goes plain` }
+  }
+}

@@ -94,7 +94,7 @@ export function look(memory: Memory, view: PolicyView): Memory {
     if (isSilent) continue
     const lane = lanes.lane(m.source, m.target)
     const isTold = between(m.startedAt, now) >= averageAfter && between(capSince, now) >= toldAfterCap
-    const seen = add(through.get(path), m, mostOf(lane, m.streams), lane.shared, isTold)
+    const seen = add(through.get(path), m, mostOf(lane, m.streams), isTold)
     // Of a host that has no processor left it says nothing: the path is squeezed for by others too.
     through.set(path, isOverloadedNow(view, m.source) ? { ...seen, squeezed: through.get(path)?.squeezed } : seen)
   }
@@ -121,8 +121,8 @@ function muted(before: Memory['mute'], silent: ReadonlyMap<string, boolean>, now
 
 const nothing: Through = { goodput: 0, flows: 0, fastest: 0, greedy: false, squeezed: false }
 
-/** @param most what is known to bound it, whatever the path carries @param shared a cap is no sign of our own holding back there */
-function add(before: Through | undefined, m: Flowing, most: number, shared: boolean, isTold: boolean): Through {
+/** @param most what is known to bound it, whatever the path carries; one that does not reach its cap is held back by something else */
+function add(before: Through | undefined, m: Flowing, most: number, isTold: boolean): Through {
   const { goodput, flows, fastest, greedy, squeezed } = before ?? nothing
   // All of it is sent: what its rate was is the next one's already.
   if (m.phase === 'switchover' && m.finishing) return { goodput, flows, fastest, greedy, squeezed }
@@ -131,9 +131,7 @@ function add(before: Through | undefined, m: Flowing, most: number, shared: bool
   const waits = cap <= floor
   // The first seconds of a flow are in nobody's average yet.
   const settled = m.phase === 'pre-copy' && isTold
-  const could = shared ? Math.min(most, cap) : most
-  const free = shared ? !waits : m.tuning.rate === undefined
-  const takesAll = settled && free && rate < could * heldBack
+  const takesAll = settled && !waits && rate < Math.min(most, cap) * heldBack
   return {
     goodput: goodput + rate,
     flows: flows + (waits ? 0 : 1),

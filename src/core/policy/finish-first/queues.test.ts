@@ -60,6 +60,7 @@ describe('who waits', () => {
       vms: [vmId('vm-1')],
       sources: new Set([hostId('a-1')]),
       bytes: mebibytes(100),
+      value: 1,
     })
     const next = state.migrations.get(vmId('vm-3'))
     assert.ok(next?.phase === 'queued')

@@ -17,6 +17,7 @@ export interface Queue {
   readonly sources: ReadonlySet<HostId>
   /** Of all of them. @unit bytes */
   readonly bytes: number
+  readonly value: number
 }
 
 export interface Queues {
@@ -40,16 +41,21 @@ export function counted(before: Queues | undefined, view: PolicyView, lanes: Lan
   const waiting = migrations.count('queued')
   if (before !== undefined && now - before.at < countEvery && waiting <= before.count)
     return waiting === before.count ? before : { ...before, count: waiting }
-  const byLane = new Map<string, { lane: Lane | undefined; vms: VmId[]; sources: Set<HostId>; bytes: number }>()
+  const byLane = new Map<
+    string,
+    { lane: Lane | undefined; vms: VmId[]; sources: Set<HostId>; bytes: number; value: number }
+  >()
   for (const m of migrations.in('queued')) {
     const to = boundFor(view, m)
     const lane = to === undefined ? undefined : lanes.lane(m.source, to)
     const key = lane?.queue ?? `from ${m.source}`
-    const queue = byLane.get(key) ?? { lane, vms: [], sources: new Set<HostId>(), bytes: 0 }
+    const queue = byLane.get(key) ?? { lane, vms: [], sources: new Set<HostId>(), bytes: 0, value: 0 }
     byLane.set(key, queue)
     queue.vms.push(m.vm)
     queue.sources.add(m.source)
-    queue.bytes += bytesToMove(view.vmOf(m.vm))
+    const vm = view.vmOf(m.vm)
+    queue.bytes += bytesToMove(vm)
+    queue.value += vm.value
   }
   return { at: now, count: waiting, byLane }
 }

@@ -40,6 +40,9 @@ export function streamsFor(vm: Vm, lane: Lane | undefined): number {
   return Math.min(channelsMost, Math.max(1, needed, harmless))
 }
 
+/** Whether an overloaded host is not asked to squeeze for this way. */
+export const sparesProcessors = (lane: Lane): boolean => squeezingTakes(lane) > spareProcessor
+
 export interface Circumstances {
   /** An attempt failed already: the next is as plain as can be. */
   readonly again?: boolean
@@ -53,7 +56,7 @@ export function optionsFor(
   { again = false, overloaded = false }: Circumstances = {},
 ): StartOptions {
   const postCopy = vm.policy.allow.includes('post-copy')
-  const spares = overloaded && lane !== undefined && squeezingTakes(lane) > spareProcessor
+  const spares = overloaded && lane !== undefined && sparesProcessors(lane)
   return {
     channels: streamsFor(vm, lane),
     // Squeezing goes over channels, and post-copy does not (QEMU 7.2).

@@ -26,7 +26,7 @@ import { step } from '../../control/step.ts'
 import { hostId, siteId, vmId } from '../../ids.ts'
 import { instant } from '../../instant.ts'
 import type { Snapshot } from '../../inventory/snapshot.ts'
-import type { Vm } from '../../inventory/vm.ts'
+import { defaultVmPolicy, type Vm } from '../../inventory/vm.ts'
 import type { Timeline } from '../../sim/timeline.ts'
 import { megabitsPerSecond, mebibytes, ms } from '../../units.ts'
 
@@ -112,6 +112,46 @@ describe('what is ready for a way that has become slow', () => {
     assert.deepEqual(others, [])
     assert.ok(released?.kind === 'release' && released.vm === 'vm-2')
     assert.match(released.why, /^the way to c-1 is idle: home in 16\.8 s by it, in \d min \d\d s by the way to b-1$/)
+  })
+
+  test('stays where the rules of placement, or a plan that was handed in, do not let it go elsewhere', () => {
+    const onlyB: Partial<Vm> = { policy: { ...defaultVmPolicy, targets: [siteId('b')] } }
+    const apart: Partial<Vm> = { policy: { ...defaultVmPolicy, antiAffinity: 'db' } }
+    const [first, ...others] = guests(3, 1)
+    assert.ok(first !== undefined)
+    const equal = (vms: readonly Vm[]): Snapshot => twoWays(200, 200, vms)
+    const worlds: readonly Snapshot[] = [
+      equal(guests(4, 1, onlyB)),
+      equal([first, ...others.map(vm => ({ ...vm, ...apart })), aVm('db', 'c-1', apart)]),
+      { ...equal(guests(4, 1)), unreachable: [{ host: hostId('c-1'), why: 'no route to host' }] },
+    ]
+    for (const world of worlds) {
+      const landed = [...lived(world).state.migrations.in('landed')]
+      assert.ok(landed.length >= 2)
+      for (const { vm, target, attempt } of landed)
+        if (target === hostId('b-1')) assert.equal(attempt, 1, `${vm} was made ready ${attempt} times`)
+    }
+    const { plan, ...given } = allToB(equal(someVms(4)))
+    const by = driven([
+      [0, { ...given, plan, planFile: 'plan.json' }],
+      [1, ready(1)],
+      [2, ready(2)],
+      [2_000, tick],
+      [4_000, tick],
+    ])
+    assert.deepEqual(tended(decide(by, 5_000)), [])
+  })
+
+  test('is no failure: as many attempts are left as before', () => {
+    const before = after(4, 5)
+    const released = step(before, tick, instant(5_000))
+    const [command] = released.commands.filter(({ kind }) => kind === 'roll-back')
+    assert.ok(command?.kind === 'roll-back')
+    const { attempt, failure } = command
+    const { state } = step(released.state, { kind: 'attempt-failed', vm: command.vm, attempt, failure }, instant(5_500))
+    const m = migrationOf(state, command.vm)
+    assert.ok(m.phase === 'queued' || m.phase === 'preparing', m.phase)
+    assert.equal(m.postponed, 1)
   })
 
   test('in worlds: it goes by the other way once and for all', () => {

@@ -57,11 +57,14 @@ export class Takeovers {
       const load = this.#loads.get(key)?.bytes ?? 0
       const isSilent = this.#isSilent(lane)
       const endsAt = isSilent ? Number.POSITIVE_INFINITY : (bytes + load) / rateOf(lane)
-      let looked = 0
+      let [found, looked] = [0, 0]
       // When the silent way speaks again, what is small is sooner through it.
       for (const id of isSilent ? this.#largestFirst(vms.slice(-lookahead)) : vms) {
         const m = this.#view.migrations.get(id)
         if (m?.phase !== 'queued' || (m.notBefore !== undefined && m.notBefore > this.#view.now)) continue
+        if ((found += 1) > lookahead) break
+        // Those that no free way takes do not stand in the way of those behind them.
+        if (this.#idleHost(m, m.excluded, lane, nobody, anyhow) === undefined) continue
         if ((looked += 1) > aheadLeast) break
         const size = bytesToMove(this.#view.vmOf(id))
         const sooner = (before: number, way: Lane): boolean => (before + size) / rateOf(way) <= endsAt * worthTakingOver
@@ -172,8 +175,7 @@ export class Takeovers {
     for (const { lane, hosts } of this.#freeWays(source)) {
       if (lane.queue === instead.queue || taken.has(lane.queue)) continue
       if (!goodEnough(this.#loads.get(lane.queue)?.bytes ?? 0, lane)) continue
-      const { memory } = this.#view.vmOf(id)
-      const host = hosts.find(each => !excluded.includes(each) && this.#view.freeAt(each) >= memory)
+      const host = hosts.find(each => !excluded.includes(each) && this.#view.mayGo(id, each))
       if (host !== undefined) return host
     }
     return undefined
@@ -197,6 +199,8 @@ export class Takeovers {
     return free
   }
 }
+
+const anyhow = (): boolean => true
 
 const isNearlyIdle = (before: number, lane: Lane): boolean => before / rateOf(lane) <= nearlyIdle
 

@@ -158,7 +158,7 @@ export class Turn {
     queue.first ??= { vm: m.vm, timeToHome }
     if (adjusted !== undefined) this.intents.push(adjusted)
     // What does not move at all does not lose against what it writes.
-    else if (m.phase === 'pre-copy' && taken.first && silence < stillAfter)
+    else if (m.phase === 'pre-copy' && queue.first.vm === m.vm && rate !== waits && silence < stillAfter)
       this.intents.push(...ladder(m, this.#view.vmOf(m.vm), this.#isAwaited()))
   }
 

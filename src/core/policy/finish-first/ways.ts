@@ -17,6 +17,7 @@ export interface Load {
   busy: number
   /** Of what flows, and of what is ready. @unit bytes */
   bytes: number
+  value: number
 }
 
 /** By queue. */

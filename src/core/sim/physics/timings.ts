@@ -42,6 +42,8 @@ export const backoffMost = 120_000
 export const streamMost = 1.25e9
 /** What one thread squeezes: measured for zstd at level 1, some three times slower for zlib, an assumption. @unit bytes of memory per second */
 export const squeezeMost = { none: Number.POSITIVE_INFINITY, xbzrle: streamMost, zlib: 1e8, zstd: 3e8 } as const
+/** Where less than this share of a host's processors is idle, a thread gets less than one: an assumption. */
+export const crowdedFrom = 0.1
 /** On a host whose processors have nothing left a thread still has this share of one: an assumption. */
 export const leastOfThread = 0.05
 /**
