@@ -163,7 +163,7 @@ function steadily(seen: readonly PathObservation[]): number | undefined {
 
 /**
  * Whether more migrations at a time may bring more: what is there falls short of what is stated, or nobody states anything. A queue on
- * the path says no, its absence says yes; where nobody looks, a trial is worth it now and then only.
+ * the path says no, its absence for some seconds says yes; where nobody looks, a trial is worth it now and then only.
  */
 export function mayTryMore(estimate: PathEstimate, fullness: Fullness, now: Instant): boolean {
   const { trial, nextTrial, declared, capacity, single, seen, contradictedAt } = estimate

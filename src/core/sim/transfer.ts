@@ -136,7 +136,10 @@ const threshold = (transfer: Transfer): number =>
   ((transfer.rate / wirePerByte(transfer)) * transfer.downtimeLimit) / 1000 + buffered(transfer)
 
 /** What sockets hold counts as sent, and a guest stands still until they are empty. @unit bytes */
-const buffered = ({ options }: Transfer): number => (options.channels > 1 ? options.channels * channelBuffer : 0)
+const buffered = (transfer: Transfer): number => {
+  const { channels, compression } = transfer.options
+  return channels > 1 || compression !== 'none' ? (channels * channelBuffer) / wirePerByte(transfer) : 0
+}
 
 /** When this pass (or the rest) will be through at the present rate; undefined when nothing moves. @unit ms from now */
 export function milestoneIn(transfer: Transfer, now: number): number | undefined {

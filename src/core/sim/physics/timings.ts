@@ -65,7 +65,7 @@ export const timesToThrottle = 2
 export const judgedEvery = 1_000
 
 /**
- * What each multifd channel has in its socket at the end (lab, 8 channels over 100 Mbit/s: 1.2 to 3.5 s of downtime beyond the limit, so
+ * What each multifd channel, and squeezing goes over one, has in its socket at the end (lab, 8 channels over 100 Mbit/s: 1.2 to 3.5 s of downtime beyond the limit, so
  * some 25 MB in all; the plain stream has no more than its limit). @unit bytes
  */
 export const channelBuffer = 3_000_000
