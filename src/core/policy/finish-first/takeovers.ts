@@ -23,6 +23,8 @@ const worthReleasing = 5
 const silentTooLong = 60_000
 /** A queue is looked through so far from its end. */
 const lookahead = 64
+/** … and all queues together so often in a turn, where thousands wait and no place is left. */
+const looksAtMost = 512
 /** So many are made ready on one way at least (ahead.ts). */
 const aheadLeast = 2
 
@@ -40,6 +42,7 @@ export class Takeovers {
   readonly #loads: Loads
   readonly #isSilent: (lane: Lane) => boolean
   readonly #taken = new Set<string>()
+  #looks = 0
   readonly #free = new Map<HostId, readonly FreeWay[]>()
 
   constructor(view: PolicyView, lanes: Lanes, queues: Queues, loads: Loads, isSilent: (lane: Lane) => boolean) {
@@ -62,7 +65,7 @@ export class Takeovers {
       for (const id of isSilent ? this.#largestFirst(vms.slice(-lookahead)) : vms) {
         const m = this.#view.migrations.get(id)
         if (m?.phase !== 'queued' || (m.notBefore !== undefined && m.notBefore > this.#view.now)) continue
-        if ((found += 1) > lookahead) break
+        if ((found += 1) > lookahead || (this.#looks += 1) > looksAtMost) break
         // Those that no free way takes do not stand in the way of those behind them.
         if (this.#idleHost(m, m.excluded, lane, nobody, anyhow) === undefined) continue
         if ((looked += 1) > aheadLeast) break
@@ -175,7 +178,10 @@ export class Takeovers {
     for (const { lane, hosts } of this.#freeWays(source)) {
       if (lane.queue === instead.queue || taken.has(lane.queue)) continue
       if (!goodEnough(this.#loads.get(lane.queue)?.bytes ?? 0, lane)) continue
-      const host = hosts.find(each => !excluded.includes(each) && this.#view.mayGo(id, each))
+      const { memory } = this.#view.vmOf(id)
+      const host = hosts.find(
+        each => !excluded.includes(each) && this.#view.freeAt(each) >= memory && this.#view.mayGo(id, each),
+      )
       if (host !== undefined) return host
     }
     return undefined
