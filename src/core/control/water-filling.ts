@@ -73,8 +73,9 @@ export class Pool {
    * What this one would get, without taking it.
    * @param most it can use @unit bytes per second
    * @param busy the share of its time in which it sends
+   * @param usual what it uses of that as far as is known: what it may have beyond is not kept from others @unit bytes per second
    */
-  offer(crossed: readonly Crossing[], most: number, busy = 1): Taken {
+  offer(crossed: readonly Crossing[], most: number, busy = 1, usual = infinite): Taken {
     let rate = Math.min(most, this.#total)
     let alone = Math.min(most, this.#allowed)
     let first = true
@@ -86,7 +87,7 @@ export class Pool {
     }
     rate = Math.max(0, rate)
     const share = alone === infinite ? (rate === infinite ? 1 : 0) : alone === 0 ? 0 : rate / alone
-    return { rate, first, share, used: rate * busy }
+    return { rate, first, share, used: Math.min(rate, usual) * busy }
   }
 
   /** What nobody has taken of it. @unit bytes per second */
@@ -94,8 +95,8 @@ export class Pool {
     return this.#left.get(key) ?? capacity
   }
 
-  take(crossed: readonly Crossing[], most: number, busy = 1): Taken {
-    const taken = this.offer(crossed, most, busy)
+  take(crossed: readonly Crossing[], most: number, busy = 1, usual = infinite): Taken {
+    const taken = this.offer(crossed, most, busy, usual)
     for (const { key, capacity } of crossed) {
       const left = this.#left.get(key) ?? capacity
       // Of something without a known bound the first takes all: how much that is shows when it flows.

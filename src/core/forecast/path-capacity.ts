@@ -173,7 +173,9 @@ export function mayTryMore(estimate: PathEstimate, fullness: Fullness, now: Inst
   if (!last.greedy || last.flows === 0 || last.goodput <= 0) return false
   if (declared === undefined ? single !== undefined : capacity >= declared * shortfall) return false
   if (contradictedAt === undefined) return false
-  return now - contradictedAt >= (fullness === 'not full' ? triedAfter : unseenWait)
+  if (fullness !== 'not full') return now - contradictedAt >= unseenWait
+  // Where more brought more before, it is no burst.
+  return single !== undefined || now - contradictedAt >= triedAfter
 }
 
 /** Whether a higher cap may bring more: what is allowed was reached for a while, and nothing queues. */

@@ -62,8 +62,8 @@ describe('what a migration crosses', () => {
       worldOf({ capacity: hundred, perFlow: megabitsPerSecond(20) }),
       estimates({ single: 4_000_000 }),
     )
-    assert.equal(lane.own, 5_000_000)
-    assert.deepEqual([mostOf(lane, 1), mostOf(lane, 2), mostOf(lane, 0)], [2_500_000, 5_000_000, 2_500_000])
+    assert.equal(lane.own, 4_400_000)
+    assert.deepEqual([mostOf(lane, 1), mostOf(lane, 2), mostOf(lane, 0)], [2_500_000, 4_400_000, 2_500_000])
   })
 
   test('twice as much while a higher cap is tried', () => {

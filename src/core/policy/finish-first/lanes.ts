@@ -19,6 +19,8 @@ export interface Lane {
   readonly usual: number
   /** What bounds one migration whatever the path carries: cards, and what one was seen to get at most. @unit bytes per second */
   readonly own: number
+  /** What one migration was seen to get at most; infinite until that is known. @unit bytes per second */
+  readonly single: number
   /** What one stream gets at best. @unit bytes per second */
   readonly perStream: number
   /** Other people are on it: even the first keeps off their share. */
@@ -41,7 +43,7 @@ const squeezedByThread = 300_000_000
 /** Bytes on the wire for one of memory, at best: so much more is squeezed than the path carries. */
 const squeezedTo = 0.55
 /** What one migration was seen to get at most is an average: it may have a little more. */
-const singleMay = 1.25
+const singleMay = 1.1
 
 /** What is known to bound one stream: what the inventory says, and what loss does over that round trip. */
 const streamLimit = ({ perFlow, rtt, loss }: Path): number =>
@@ -136,11 +138,11 @@ export class Lanes {
 
   /** @param busy the share of its time in which it sends: the rest are handshakes */
   offer(lane: Lane, streams: number, busy = 1): Taken {
-    return this.#pool.offer(lane.crossed, mostOf(lane, streams), busy)
+    return this.#pool.offer(lane.crossed, mostOf(lane, streams), busy, lane.single)
   }
 
   take(lane: Lane, streams: number, busy = 1): Taken {
-    return this.#pool.take(lane.crossed, mostOf(lane, streams), busy)
+    return this.#pool.take(lane.crossed, mostOf(lane, streams), busy, lane.single)
   }
 
   /** What bounds it most, and what of that is handed out. */
@@ -191,6 +193,7 @@ export class Lanes {
       usual,
       compression: can && pays ? 'zstd' : 'none',
       own,
+      single: estimate?.single ?? Number.POSITIVE_INFINITY,
       perStream: path === undefined ? Number.POSITIVE_INFINITY : streamLimit(path),
       shared: path?.capacity !== undefined && (path.background ?? 0) > 0,
       key,

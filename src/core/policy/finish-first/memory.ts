@@ -94,7 +94,9 @@ export function look(memory: Memory, view: PolicyView): Memory {
     if (isSilent) continue
     const lane = lanes.lane(m.source, m.target)
     const isTold = between(m.startedAt, now) >= averageAfter && between(capSince, now) >= toldAfterCap
-    const seen = add(through.get(path), m, mostOf(lane, m.streams), isTold)
+    // One that gets what one was seen to get lacks nothing.
+    const most = Math.min(mostOf(lane, m.streams), lane.single)
+    const seen = add(through.get(path), m, most, isTold)
     // Of a host that has no processor left it says nothing: the path is squeezed for by others too.
     through.set(path, isOverloadedNow(view, m.source) ? { ...seen, squeezed: through.get(path)?.squeezed } : seen)
   }
