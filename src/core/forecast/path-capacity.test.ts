@@ -256,7 +256,7 @@ describe('a trial', () => {
 
   test('takes five seconds, in which only what is more is believed', () => {
     const trial = beginTrial(short, more, now(3))
-    assert.deepEqual(trial.trial, { kind: more, since: 3_000, baseline: 40, flows: 1 })
+    assert.deepEqual(trial.trial, { kind: more, since: 3_000, baseline: 40, streams: 1 })
     assert.equal(mayTryMore(trial, roomy, now(4)), false)
     const soon = observe(trial, observation([4, 10]))
     assert.equal(soon.capacity, 40)

@@ -16,12 +16,16 @@ export interface PathObservation {
   readonly goodput: number
   /** Migrations that send what they can. */
   readonly flows: number
-  /** The fastest of them. @unit bytes per second */
+  /** Their TCP streams. @default one each */
+  readonly streams?: number | undefined
+  /** A stream of the fastest of them. @unit bytes per second */
   readonly fastest: number
   /** Something flows that nothing known holds back, neither a cap of ours nor a card nor its stream: it takes what there is. */
   readonly greedy: boolean
   /** What takes what there is squeezes memory, and nothing queues: the squeezing is what holds it back. @default no */
   readonly squeezed?: boolean | undefined
+  /** The network shows that nothing queues. @default nobody looks, or something does */
+  readonly roomy?: boolean | undefined
 }
 
 export interface Trial {
@@ -29,7 +33,8 @@ export interface Trial {
   readonly since: Instant
   /** What went through before. @unit bytes per second */
   readonly baseline: number
-  readonly flows: number
+  /** … over so many streams. */
+  readonly streams: number
 }
 
 export interface PathEstimate {
@@ -37,7 +42,7 @@ export interface PathEstimate {
   readonly declared: number | undefined
   /** Undefined before anything is known. @unit bytes per second */
   readonly capacity: number | undefined
-  /** What one migration gets at most, though the path has more; undefined until that was seen. @unit bytes per second */
+  /** What one stream gets at most, though the path has more; undefined until that was seen. @unit bytes per second */
   readonly single: number | undefined
   readonly seen: readonly PathObservation[]
   /** Shortfalls in a row. */
@@ -147,7 +152,7 @@ function concluded(estimate: PathEstimate, trial: Trial, now: PathObservation): 
   }
   const again = { ...ended, nextTrial: now.at, wait: firstWait }
   if (trial.kind === 'higher-cap') return { ...again, capacity: after }
-  const before = trial.baseline / Math.max(1, trial.flows)
+  const before = trial.baseline / Math.max(1, trial.streams)
   if (now.fastest > before * noFaster) return { ...again, capacity: Math.max(after, estimate.capacity ?? 0) }
   const single = Math.max(before, estimate.single ?? 0)
   const { declared } = estimate
@@ -171,11 +176,22 @@ export function mayTryMore(estimate: PathEstimate, fullness: Fullness, now: Inst
   if (trial !== undefined || fullness === 'full' || now < nextTrial || capacity === undefined || last === undefined)
     return false
   if (!last.greedy || last.flows === 0 || last.goodput <= 0) return false
-  if (declared === undefined ? single !== undefined : capacity >= declared * shortfall) return false
+  if (declared === undefined ? single !== undefined : capacity >= declared * shortfall)
+    return fullness === 'not full' && hasMoreThanStated(estimate)
   if (contradictedAt === undefined) return false
   if (fullness !== 'not full') return now - contradictedAt >= unseenWait
   // Where more brought more before, it is no burst.
   return single !== undefined || now - contradictedAt >= triedAfter
+}
+
+/** All that is stated goes through for a while, nothing queues, and it is not squeezing that holds it back: there is more than is stated. */
+function hasMoreThanStated({ seen, declared }: PathEstimate): boolean {
+  const [first, last] = [seen[0], seen.at(-1)]
+  if (declared === undefined || first === undefined || last === undefined || last.at - first.at < wholeWindow)
+    return false
+  return seen.every(
+    each => each.goodput >= declared * reached && each.greedy && each.roomy === true && each.squeezed !== true,
+  )
 }
 
 /** Whether a higher cap may bring more: what is allowed was reached for a while, and nothing queues. */
@@ -190,8 +206,9 @@ export function mayRaiseCap(estimate: PathEstimate, fullness: Fullness, now: Ins
 export const squeezes = ({ squeezed }: Pick<PathEstimate, 'squeezed'>): boolean => squeezed < squeezedToBelieve
 
 export function beginTrial(estimate: PathEstimate, kind: Trial['kind'], now: Instant): PathEstimate {
-  const flows = estimate.seen.at(-1)?.flows ?? 0
-  return { ...estimate, trial: { kind, since: now, baseline: mean(estimate.seen.slice(-samplesSince)), flows } }
+  const last = estimate.seen.at(-1)
+  const streams = last?.streams ?? last?.flows ?? 0
+  return { ...estimate, trial: { kind, since: now, baseline: mean(estimate.seen.slice(-samplesSince)), streams } }
 }
 
 /** What is thought to be there for us now; more while that is being tried. @unit bytes per second */

@@ -17,11 +17,11 @@ export interface Lane {
   readonly narrowest: number
   /** As `narrowest`, by what is stated: a path that carries little now carries more another time. @unit bytes per second */
   readonly usual: number
-  /** What bounds one migration whatever the path carries: cards, and what one was seen to get at most. @unit bytes per second */
+  /** What bounds one migration whatever the path carries: cards. @unit bytes per second */
   readonly own: number
-  /** What one migration was seen to get at most; infinite until that is known. @unit bytes per second */
+  /** What one stream was seen to get at most; infinite until that is known. @unit bytes per second */
   readonly single: number
-  /** What one stream gets at best. @unit bytes per second */
+  /** What one stream gets at best: as is stated, what losses leave it, or a little more than it was seen to get. @unit bytes per second */
   readonly perStream: number
   /** Other people are on it: even the first keeps off their share. */
   readonly shared: boolean
@@ -138,11 +138,11 @@ export class Lanes {
 
   /** @param busy the share of its time in which it sends: the rest are handshakes */
   offer(lane: Lane, streams: number, busy = 1): Taken {
-    return this.#pool.offer(lane.crossed, mostOf(lane, streams), busy, lane.single)
+    return this.#pool.offer(lane.crossed, mostOf(lane, streams), busy, usualOf(lane, streams))
   }
 
   take(lane: Lane, streams: number, busy = 1): Taken {
-    return this.#pool.take(lane.crossed, mostOf(lane, streams), busy, lane.single)
+    return this.#pool.take(lane.crossed, mostOf(lane, streams), busy, usualOf(lane, streams))
   }
 
   /** What bounds it most, and what of that is handed out. */
@@ -179,7 +179,8 @@ export class Lanes {
     const stated = (each: Path): number => declaredFor(each) ?? now(each)
     const crossed = crossings(this.#snapshot, from, to, now)
     const cards = crossed.filter(({ key }) => path === undefined || key !== pathKey(path))
-    const own = Math.min(narrowestOf(cards), (estimate?.single ?? Number.POSITIVE_INFINITY) * singleMay)
+    const own = narrowestOf(cards)
+    const single = estimate?.single ?? Number.POSITIVE_INFINITY
     const key = path === undefined ? `${from} ${to}` : pathKey(path)
     const narrowest = narrowestOf(crossed)
     const card = findHost(this.#snapshot, from)?.nic ?? Number.POSITIVE_INFINITY
@@ -193,8 +194,8 @@ export class Lanes {
       usual,
       compression: can && pays ? 'zstd' : 'none',
       own,
-      single: estimate?.single ?? Number.POSITIVE_INFINITY,
-      perStream: path === undefined ? Number.POSITIVE_INFINITY : streamLimit(path),
+      single,
+      perStream: path === undefined ? Number.POSITIVE_INFINITY : Math.min(streamLimit(path), single * singleMay),
       shared: path?.capacity !== undefined && (path.background ?? 0) > 0,
       key,
       queue: path !== undefined && card < now(path) ? `${key} out of ${from}` : key,
@@ -211,6 +212,9 @@ export class Lanes {
 
 /** The part of one processor that squeezing what this way carries takes. */
 export const squeezingTakes = ({ usual }: Pick<Lane, 'usual'>): number => usual / squeezedTo / squeezedByThread
+
+/** What one migration with so many streams was seen to use at most. */
+const usualOf = ({ single }: Lane, streams: number): number => single * Math.max(1, streams)
 
 /** What one migration with so many streams can use, whatever else is on the path. @unit bytes per second */
 export const mostOf = ({ own, perStream }: Lane, streams: number): number =>

@@ -87,6 +87,16 @@ describe('what goes through a path', () => {
     assert.deepEqual([goodput, count, fastest, greedy], [megabitsPerSecond(80.5), 2, megabitsPerSecond(60), true])
   })
 
+  test('a stream of one is what it gets divided by its streams; those of one that waits do not count', () => {
+    const flows = [
+      { ...flow(1, { rate: 60, sent: 10 }), streams: 4 },
+      { ...flow(2, { rate: 20, sent: 10 }), streams: 1 },
+      { ...flow(3, { rate: 0.5, sent: 10, cap: 0.524_288 }), streams: 8 },
+    ]
+    const seen = last(after(blank, 10_000, flows))
+    assert.deepEqual([seen?.streams, seen?.fastest], [5, megabitsPerSecond(20)])
+  })
+
   test('is looked at once a second at most', () => {
     const first = after(blank, 10_000, [flow(1, { rate: 60, sent: 10 })])
     assert.equal(after(first, 10_999, [flow(1, { rate: 70, sent: 11 })]), first)

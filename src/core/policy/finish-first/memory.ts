@@ -95,7 +95,7 @@ export function look(memory: Memory, view: PolicyView): Memory {
     const lane = lanes.lane(m.source, m.target)
     const isTold = between(m.startedAt, now) >= averageAfter && between(capSince, now) >= toldAfterCap
     // One that gets what one was seen to get lacks nothing.
-    const most = Math.min(mostOf(lane, m.streams), lane.single)
+    const most = Math.min(mostOf(lane, m.streams), lane.single * Math.max(1, m.streams))
     const seen = add(through.get(path), m, most, isTold)
     // Of a host that has no processor left it says nothing: the path is squeezed for by others too.
     through.set(path, isOverloadedNow(view, m.source) ? { ...seen, squeezed: through.get(path)?.squeezed } : seen)
@@ -108,8 +108,8 @@ export function look(memory: Memory, view: PolicyView): Memory {
   for (const [path, seen] of through) {
     const key = pathKey(path)
     const before = paths.get(key) ?? unobserved(declaredFor(path))
-    const squeezed = seen.squeezed === true && fullness(network.get(key), now) === 'not full'
-    paths.set(key, observe(before, { at: now, ...seen, squeezed }))
+    const roomy = fullness(network.get(key), now) === 'not full'
+    paths.set(key, observe(before, { at: now, ...seen, squeezed: seen.squeezed === true && roomy, roomy }))
   }
   return { ...memory, paths, moved, mute: muted(memory.mute, silent, now), lookedAt: now }
 }
@@ -121,13 +121,13 @@ function muted(before: Memory['mute'], silent: ReadonlyMap<string, boolean>, now
   return mute
 }
 
-const nothing: Through = { goodput: 0, flows: 0, fastest: 0, greedy: false, squeezed: false }
+const nothing: Through = { goodput: 0, flows: 0, streams: 0, fastest: 0, greedy: false, squeezed: false }
 
 /** @param most what is known to bound it, whatever the path carries; one that does not reach its cap is held back by something else */
 function add(before: Through | undefined, m: Flowing, most: number, isTold: boolean): Through {
-  const { goodput, flows, fastest, greedy, squeezed } = before ?? nothing
+  const { goodput, flows, streams = 0, fastest, greedy, squeezed } = before ?? nothing
   // All of it is sent: what its rate was is the next one's already.
-  if (m.phase === 'switchover' && m.finishing) return { goodput, flows, fastest, greedy, squeezed }
+  if (m.phase === 'switchover' && m.finishing) return { goodput, flows, streams, fastest, greedy, squeezed }
   const rate = m.progress?.rate ?? 0
   const cap = m.tuning.rate ?? Number.POSITIVE_INFINITY
   const waits = cap <= floor
@@ -137,7 +137,8 @@ function add(before: Through | undefined, m: Flowing, most: number, isTold: bool
   return {
     goodput: goodput + rate,
     flows: flows + (waits ? 0 : 1),
-    fastest: Math.max(fastest, settled ? rate : 0),
+    streams: streams + (waits ? 0 : Math.max(1, m.streams)),
+    fastest: Math.max(fastest, settled ? rate / Math.max(1, m.streams) : 0),
     greedy: greedy || takesAll,
     squeezed: squeezed === true || (takesAll && m.compression !== 'none'),
   }

@@ -68,8 +68,13 @@ describe('trials: whether more at a time bring more', () => {
     )
   })
 
-  test('not where what is stated is there', () => {
-    assert.equal(began(short(60, 0, 95)), 1)
+  test('where what is stated is there only when nothing queues for a while all the same: then there is more', () => {
+    assert.equal(began(short(60, 40, 95)), 1)
+    assert.equal(began(short(60, undefined, 95)), 1)
+    assert.deepEqual(
+      [12, 13, 14].map(until => began(short(until, 0, 95))),
+      [1, 1, 2],
+    )
   })
 
   test('who was started for one is let be for its time; then it waits, or stays if it brought something', () => {
@@ -123,8 +128,22 @@ test('in worlds: however little one stream gets, and nobody said so, the path is
   ] as const) {
     const hosts = [roomy('a-1', 'a'), roomy('a-2', 'a'), roomy('b-1', 'b')]
     const timeline = [change(0, { perFlow: megabitsPerSecond(perFlow) })]
-    noSlower(aSnapshot({ hosts, paths: [pathOf(1_000)], vms: guests(24, 2) }), rival, timeline, 1.05)
+    for (const stated of [1_000, undefined]) {
+      const real = [change(0, { capacity: megabitsPerSecond(1_000) }), ...timeline]
+      noSlower(aSnapshot({ hosts, paths: [pathOf(stated)], vms: guests(24, 2) }), rival, real, 1.05)
+    }
   }
+})
+
+test('in worlds: losses that nobody spoke of are outlasted by more streams', () => {
+  const hosts = [roomy('a-1', 'a'), roomy('a-2', 'a'), roomy('b-1', 'b')]
+  for (const loss of [0.001, 0.01])
+    noSlower(
+      aSnapshot({ hosts, paths: [pathOf(1_000)], vms: guests(24, 2) }),
+      'fixed:16',
+      [change(0, { loss: fraction(loss) })],
+      0.5,
+    )
 })
 
 describe('a cap that spares the neighbours', () => {
