@@ -147,6 +147,14 @@ function concluded(estimate: PathEstimate, trial: Trial, now: PathObservation): 
   const ended = { ...estimate, trial: undefined, short: 0 }
   const after = mean(estimate.seen.slice(-samplesSince))
   if (after < trial.baseline * worthKeeping) {
+    if (trial.kind === 'higher-cap' && isHeldBackAlone(estimate, now))
+      // It had a higher cap, and nothing queued: its stream holds it back. The path is taken at its word again.
+      return {
+        ...ended,
+        single: Math.max(now.fastest, estimate.single ?? 0),
+        capacity: estimate.declared,
+        nextTrial: now.at + estimate.wait,
+      }
     const wait = Math.min(longestWait, estimate.wait * double)
     return { ...ended, nextTrial: now.at + estimate.wait, wait }
   }
@@ -158,6 +166,10 @@ function concluded(estimate: PathEstimate, trial: Trial, now: PathObservation): 
   const { declared } = estimate
   return { ...again, single, capacity: declared === undefined || declared < after ? after * double : declared }
 }
+
+/** Beside neighbours, where less goes through than is left for us though nothing queues. */
+const isHeldBackAlone = ({ declared, capacity = 0 }: PathEstimate, { roomy, fastest }: PathObservation): boolean =>
+  roomy === true && fastest > 0 && declared !== undefined && capacity < declared * shortfall
 
 /** The most of a whole window in which something took what there was all the time: no more can be there. */
 function steadily(seen: readonly PathObservation[]): number | undefined {

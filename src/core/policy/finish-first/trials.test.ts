@@ -100,13 +100,18 @@ describe('trials: whether more at a time bring more', () => {
     assert.deepEqual([27, 28, 29].map(flowing), [2, 3, 3])
   })
 
-  test('none while a guest stands still, nor where the operator bounds or neighbours are to be spared', () => {
+  test('none while a guest stands still, nor where the operator bounds', () => {
     assert.equal(began([...short(12, 0), [12_900, stopped(1)], [13_000, tick]]), 1)
-    for (const [limits, path] of [
-      [{ ...unlimited, bandwidth: megabitsPerSecond(90) }, {}],
-      [unlimited, { background: megabitsPerSecond(5) }],
-    ] as const)
-      assert.equal(began([onePath(6, {}, limits, path), ...short(20, 0).slice(1)]), 1)
+    const limits = { ...unlimited, bandwidth: megabitsPerSecond(90) }
+    assert.equal(began([onePath(6, {}, limits), ...short(30, 0).slice(1)]), 1)
+  })
+
+  test('beside neighbours a higher cap is tried first; where that brings nothing and nothing queues, its stream is what holds one back', () => {
+    const beside = onePath(6, {}, unlimited, { background: megabitsPerSecond(5) })
+    const started = (until: number, queue: number): number => began([beside, ...short(until, queue).slice(1)])
+    assert.equal(started(9, 0), 1)
+    assert.equal(started(60, 40), 1)
+    assert.equal(started(20, 0), 2)
   })
 
   test('in worlds: neither one stream nor one sending thread is taken for the path', () => {
@@ -133,6 +138,14 @@ test('in worlds: however little one stream gets, and nobody said so, the path is
       noSlower(aSnapshot({ hosts, paths: [pathOf(stated)], vms: guests(24, 2) }), rival, real, 1.05)
     }
   }
+})
+
+test('in worlds: beside neighbours too', () => {
+  const hosts = [roomy('a-1', 'a'), roomy('a-2', 'a'), roomy('b-1', 'b')]
+  const paths = [pathOf(1_000, { background: megabitsPerSecond(300) })]
+  // Of 1 Gbit/s 700 are ours; 32 at a time take more than that from the neighbours.
+  const timeline = [change(0, { perFlow: megabitsPerSecond(100) })]
+  noSlower(aSnapshot({ hosts, paths, vms: guests(24, 2) }), 'fixed:32', timeline, 1.15)
 })
 
 test('in worlds: losses that nobody spoke of are outlasted by more streams', () => {
