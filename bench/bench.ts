@@ -16,6 +16,7 @@ import { overhead } from './overhead.ts'
 import { policies } from './policies.ts'
 import { qmp } from './qmp.ts'
 import { simulator } from './simulator.ts'
+import { wrongInventory } from './wrong-inventory.ts'
 import type { Bench } from './result.ts'
 
 const benches: Readonly<Record<string, Bench>> = {
@@ -30,6 +31,7 @@ const benches: Readonly<Record<string, Bench>> = {
   lab,
   aimd,
   policies,
+  'wrong-inventory': wrongInventory,
 }
 
 const asked = process.argv.slice(2)
