@@ -6,6 +6,7 @@ import { instant } from '../instant.ts'
 import {
   beginTrial,
   mayRaiseCap,
+  mayTryFewer,
   mayTryMore,
   observe,
   offered,
@@ -335,6 +336,48 @@ describe('a cap that spares other people', () => {
     assert.deepEqual([once.capacity, once.wait], [70, 20_000])
     assert.equal(mayRaiseCap(once, roomy, instant(once.nextTrial - 1)), false)
     assert.equal(mayRaiseCap(once, roomy, instant(once.nextTrial)), true)
+  })
+})
+
+describe('a trial with fewer', () => {
+  const several = (from: number, lasts: number, rate: number, is: 'full' | 'not full' = 'full') =>
+    greedily(from, lasts, rate).map(look => ({
+      ...observation(look),
+      flows: 4,
+      streams: 4,
+      fastest: rate / 4,
+      fullness: is,
+    }))
+  const known = { ...unobserved(100), single: 25 }
+  const seen = (estimate: PathEstimate, looks: ReturnType<typeof several>): PathEstimate =>
+    looks.reduce(observe, estimate)
+
+  test('begins where several fill the path for a while, and what one gets is thought to be known', () => {
+    assert.equal(mayTryFewer(seen(known, several(0, 9, 100)), now(8)), true)
+    assert.equal(mayTryFewer(seen(known, several(0, 8, 100)), now(7)), false)
+    assert.equal(mayTryFewer(seen(known, several(0, 9, 100, 'not full')), now(8)), false)
+    assert.equal(mayTryFewer(seen(unobserved(100), several(0, 9, 100)), now(8)), false)
+    assert.equal(mayTryFewer(after(100, ...greedily(0, 9, 100)), now(8)), false)
+  })
+
+  test('offers them four fifths; what one gets then is known, and fewer still are tried while the path stays full', () => {
+    const trial = beginTrial(seen(known, several(0, 9, 100)), 'fewer-migrations', now(8))
+    assert.equal(offered(trial), 80)
+    const over = several(9, 5, 100).reduce((estimate, look) => observe(estimate, { ...look, fastest: 40 }), trial)
+    assert.deepEqual([over.trial, over.single, offered(over), over.nextDoubt], [undefined, 40, 100, 13_000])
+  })
+
+  test('that leaves the path emptier leaves all as it was, and the next is ever further off', () => {
+    let estimate: PathEstimate = known
+    const waits: number[] = []
+    for (let n = 0; n < 6; n += 1) {
+      const from = n * 1_000
+      const trial = beginTrial(seen(estimate, several(from, 9, 100)), 'fewer-migrations', now(from + 8))
+      estimate = seen(trial, several(from + 9, 5, 80, 'not full'))
+      assert.deepEqual([estimate.trial, estimate.single, offered(estimate)], [undefined, 25, 100])
+      waits.push((estimate.nextDoubt - (from + 13) * 1000) / 1000)
+    }
+    assert.deepEqual(waits, [20, 40, 80, 160, 300, 300])
   })
 })
 

@@ -24,12 +24,12 @@ export interface PathObservation {
   readonly greedy: boolean
   /** What takes what there is squeezes memory, and nothing queues: the squeezing is what holds it back. @default no */
   readonly squeezed?: boolean | undefined
-  /** The network shows that nothing queues. @default nobody looks, or something does */
-  readonly roomy?: boolean | undefined
+  /** What the network shows of it. @default nobody looks */
+  readonly fullness?: Fullness | undefined
 }
 
 export interface Trial {
-  readonly kind: 'more-migrations' | 'higher-cap'
+  readonly kind: 'more-migrations' | 'higher-cap' | 'fewer-migrations'
   readonly since: Instant
   /** What went through before. @unit bytes per second */
   readonly baseline: number
@@ -56,6 +56,9 @@ export interface PathEstimate {
   readonly nextTrial: number
   /** From a trial that brought nothing to the next. @unit ms */
   readonly wait: number
+  /** What one stream gets is not doubted before, and so long after it was in vain. @unit ms */
+  readonly nextDoubt: number
+  readonly doubtWait: number
 }
 
 /** The window of the maximum. @unit ms */
@@ -73,6 +76,12 @@ const samplesSince = 2
 const trialLasts = 5_000
 /** … and is worth it from here on. */
 const worthKeeping = 1.1
+/** Several on a full path get no more than their part of it, and so never show more: now and then it is tried with this share of it for fewer. */
+const shareForFewer = 0.8
+/** The path stays as full as it was, give or take an average. */
+const asFull = 0.97
+const firstDoubtWait = 20_000
+const longestDoubtWait = 300_000
 const firstWait = 10_000
 const longestWait = 120_000
 /**
@@ -102,6 +111,8 @@ export const unobserved = (declared: number | undefined): PathEstimate => ({
   contradictedAt: undefined,
   nextTrial: 0,
   wait: firstWait,
+  nextDoubt: 0,
+  doubtWait: firstDoubtWait,
 })
 
 export function observe(before: PathEstimate, now: PathObservation): PathEstimate {
@@ -146,12 +157,17 @@ const atLeast = (estimate: PathEstimate, { goodput }: PathObservation): PathEsti
 function concluded(estimate: PathEstimate, trial: Trial, now: PathObservation): PathEstimate {
   const ended = { ...estimate, trial: undefined, short: 0 }
   const after = mean(estimate.seen.slice(-samplesSince))
+  if (trial.kind === 'fewer-migrations') {
+    if (after >= trial.baseline * asFull) return { ...ended, nextDoubt: now.at, doubtWait: firstDoubtWait }
+    const doubtWait = Math.min(longestDoubtWait, estimate.doubtWait * double)
+    return { ...ended, nextDoubt: now.at + estimate.doubtWait, doubtWait }
+  }
   if (after < trial.baseline * worthKeeping) {
     if (trial.kind === 'higher-cap' && isHeldBackAlone(estimate, now))
       // It had a higher cap, and nothing queued: its stream holds it back. The path is taken at its word again.
       return {
         ...ended,
-        single: Math.max(now.fastest, estimate.single ?? 0),
+        single: now.fastest,
         capacity: estimate.declared,
         nextTrial: now.at + estimate.wait,
       }
@@ -162,14 +178,24 @@ function concluded(estimate: PathEstimate, trial: Trial, now: PathObservation): 
   if (trial.kind === 'higher-cap') return { ...again, capacity: after }
   const before = trial.baseline / Math.max(1, trial.streams)
   if (now.fastest > before * noFaster) return { ...again, capacity: Math.max(after, estimate.capacity ?? 0) }
-  const single = Math.max(before, estimate.single ?? 0)
   const { declared } = estimate
-  return { ...again, single, capacity: declared === undefined || declared < after ? after * double : declared }
+  const capacity = declared === undefined || declared < after ? after * double : declared
+  // What was thought before is less true than what a trial shows.
+  const doubtWait =
+    estimate.single === undefined ? firstDoubtWait : Math.min(longestDoubtWait, estimate.doubtWait * double)
+  return { ...again, single: Math.max(before, now.fastest), capacity, doubtWait, nextDoubt: now.at + doubtWait }
 }
 
 /** Beside neighbours, where less goes through than is left for us though nothing queues. */
-const isHeldBackAlone = ({ declared, capacity = 0 }: PathEstimate, { roomy, fastest }: PathObservation): boolean =>
-  roomy === true && fastest > 0 && declared !== undefined && capacity < declared * shortfall
+const isHeldBackAlone = (
+  { declared, capacity = 0 }: PathEstimate,
+  { fullness, squeezed, fastest }: PathObservation,
+): boolean =>
+  fullness === 'not full' &&
+  squeezed !== true &&
+  fastest > 0 &&
+  declared !== undefined &&
+  capacity < declared * shortfall
 
 /** The most of a whole window in which something took what there was all the time: no more can be there. */
 function steadily(seen: readonly PathObservation[]): number | undefined {
@@ -202,7 +228,7 @@ function hasMoreThanStated({ seen, declared }: PathEstimate): boolean {
   if (declared === undefined || first === undefined || last === undefined || last.at - first.at < wholeWindow)
     return false
   return seen.every(
-    each => each.goodput >= declared * reached && each.greedy && each.roomy === true && each.squeezed !== true,
+    each => each.goodput >= declared * reached && each.greedy && each.fullness === 'not full' && each.squeezed !== true,
   )
 }
 
@@ -214,6 +240,14 @@ export function mayRaiseCap(estimate: PathEstimate, fullness: Fullness, now: Ins
   return seen.slice(-samplesSince - 1).every(({ goodput }) => goodput >= capacity * reached)
 }
 
+/** Whether fewer may do: several fill the path, for a while. */
+export function mayTryFewer({ trial, single, seen, nextDoubt }: PathEstimate, now: Instant): boolean {
+  const [first, last] = [seen[0], seen.at(-1)]
+  if (trial !== undefined || single === undefined || first === undefined || last === undefined) return false
+  if (now < nextDoubt || last.at - first.at < wholeWindow) return false
+  return seen.every(({ fullness, flows }) => fullness === 'full' && flows > 1)
+}
+
 /** Squeezing memory pays, as far as is known: it never was what held migrations back for some seconds. */
 export const squeezes = ({ squeezed }: Pick<PathEstimate, 'squeezed'>): boolean => squeezed < squeezedToBelieve
 
@@ -223,9 +257,11 @@ export function beginTrial(estimate: PathEstimate, kind: Trial['kind'], now: Ins
   return { ...estimate, trial: { kind, since: now, baseline: mean(estimate.seen.slice(-samplesSince)), streams } }
 }
 
-/** What is thought to be there for us now; more while that is being tried. @unit bytes per second */
-export const offered = ({ capacity, trial }: PathEstimate): number | undefined =>
-  capacity !== undefined && trial?.kind === 'higher-cap' ? capacity * raise : capacity
+/** What is thought to be there for us now; more, or less, while that is being tried. @unit bytes per second */
+export function offered({ capacity, trial }: PathEstimate): number | undefined {
+  if (capacity === undefined || trial === undefined || trial.kind === 'more-migrations') return capacity
+  return capacity * (trial.kind === 'higher-cap' ? raise : shareForFewer)
+}
 
 const highest = (seen: readonly PathObservation[]): number =>
   seen.reduce((most, { goodput }) => Math.max(most, goodput), 0)

@@ -10,7 +10,7 @@
  * finish-first/: memory (what paths carried), turn (rates and starts), ladder (guests that do not converge), ahead (whose targets are
  * made ready), takeovers (by idle ways), critical (ways that go first), host-guard, start-options-for, lanes and ways (out), queues.
  */
-import { beginTrial, mayRaiseCap, type PathEstimate } from '../forecast/path-capacity.ts'
+import { beginTrial, mayRaiseCap, mayTryFewer, type PathEstimate } from '../forecast/path-capacity.ts'
 import { fullness } from '../forecast/path-signal.ts'
 import type { VmId } from '../ids.ts'
 import type { PreCopy, Preparing } from '../migration/migration.ts'
@@ -81,8 +81,11 @@ function trialsOf(memory: Memory, view: PolicyView, turn: Turn, lanes: Lanes): M
       view.limits.bandwidth === undefined &&
       mayRaiseCap(estimate, fullness(view.network.get(key), view.now), view.now),
   )
+  const lowered = [...memory.paths].filter(
+    ([key, estimate]) => !lanes.isShared(key) && view.limits.bandwidth === undefined && mayTryFewer(estimate, view.now),
+  )
   const over = [...memory.trying.keys()].filter(key => memory.paths.get(key)?.trial === undefined)
-  if (begun.length === 0 && raised.length === 0 && over.length === 0) return memory
+  if (begun.length + raised.length + lowered.length + over.length === 0) return memory
   const paths = new Map<string, PathEstimate>(memory.paths)
   const trying = new Map<string, ReadonlySet<VmId>>(memory.trying)
   for (const key of over) trying.delete(key)
@@ -93,5 +96,6 @@ function trialsOf(memory: Memory, view: PolicyView, turn: Turn, lanes: Lanes): M
     trying.set(key, new Set(vms))
   }
   for (const [key, estimate] of raised) paths.set(key, beginTrial(estimate, 'higher-cap', view.now))
+  for (const [key, estimate] of lowered) paths.set(key, beginTrial(estimate, 'fewer-migrations', view.now))
   return { ...memory, paths, trying }
 }

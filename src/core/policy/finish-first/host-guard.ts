@@ -9,14 +9,23 @@ import type { Queued } from '../../migration/migration.ts'
 import type { Intent, PolicyView } from '../policy.ts'
 import type { Lanes } from './lanes.ts'
 import { type Circumstances, sparesProcessors } from './start-options-for.ts'
+import { waysFrom } from './ways.ts'
 
 export const isOverloadedNow = ({ hostLoads, now }: PolicyView, host: HostId): boolean =>
   hostLoad(hostLoads.get(host), now) === 'overloaded'
 
-export const circumstancesOf = (view: PolicyView, { source, attempts, postponed = 0 }: Queued): Circumstances => ({
+export const circumstancesOf = (
+  view: PolicyView,
+  lanes: Lanes,
+  { source, attempts, postponed = 0 }: Queued,
+): Circumstances => ({
   again: attempts > postponed,
-  overloaded: isOverloadedNow(view, source),
+  overloaded: isOverloadedNow(view, source) && isSparedSomewhere(view, lanes, source),
 })
+
+/** Placement has the last word on the way it goes by: what would cost too much on one of them is not begun for any. */
+const isSparedSomewhere = (view: PolicyView, lanes: Lanes, source: HostId): boolean =>
+  waysFrom(view, source).some(([first]) => first !== undefined && sparesProcessors(lanes.lane(source, first)))
 
 /** Ready ones that were to be squeezed by a host that is overloaded since: they are made ready anew, plain. */
 export function* unsuited(view: PolicyView, lanes: Lanes): Generator<Intent> {

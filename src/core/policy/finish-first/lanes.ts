@@ -21,6 +21,8 @@ export interface Lane {
   readonly own: number
   /** What one stream was seen to get at most; infinite until that is known. @unit bytes per second */
   readonly single: number
+  /** What one stream gets at best, as is stated, or as losses that are stated leave it. @unit bytes per second */
+  readonly stated: number
   /** What one stream gets at best: as is stated, what losses leave it, or a little more than it was seen to get. @unit bytes per second */
   readonly perStream: number
   /** Other people are on it: even the first keeps off their share. */
@@ -138,11 +140,16 @@ export class Lanes {
 
   /** @param busy the share of its time in which it sends: the rest are handshakes */
   offer(lane: Lane, streams: number, busy = 1): Taken {
-    return this.#pool.offer(lane.crossed, mostOf(lane, streams), busy, usualOf(lane, streams))
+    return this.#pool.offer(lane.crossed, mostOf(lane, streams), busy, this.#usualOf(lane, streams))
   }
 
   take(lane: Lane, streams: number, busy = 1): Taken {
-    return this.#pool.take(lane.crossed, mostOf(lane, streams), busy, usualOf(lane, streams))
+    return this.#pool.take(lane.crossed, mostOf(lane, streams), busy, this.#usualOf(lane, streams))
+  }
+
+  /** What one with so many streams was seen to use at most; where caps are promises, all that it may is taken for used. */
+  #usualOf(lane: Lane, streams: number): number {
+    return this.isBounded(lane) ? Number.POSITIVE_INFINITY : lane.single * Math.max(1, streams)
   }
 
   /** What bounds it most, and what of that is handed out. */
@@ -181,6 +188,7 @@ export class Lanes {
     const cards = crossed.filter(({ key }) => path === undefined || key !== pathKey(path))
     const own = narrowestOf(cards)
     const single = estimate?.single ?? Number.POSITIVE_INFINITY
+    const ofStream = path === undefined ? Number.POSITIVE_INFINITY : streamLimit(path)
     const key = path === undefined ? `${from} ${to}` : pathKey(path)
     const narrowest = narrowestOf(crossed)
     const card = findHost(this.#snapshot, from)?.nic ?? Number.POSITIVE_INFINITY
@@ -195,7 +203,8 @@ export class Lanes {
       compression: can && pays ? 'zstd' : 'none',
       own,
       single,
-      perStream: path === undefined ? Number.POSITIVE_INFINITY : Math.min(streamLimit(path), single * singleMay),
+      stated: ofStream,
+      perStream: Math.min(ofStream, single * singleMay),
       shared: path?.capacity !== undefined && (path.background ?? 0) > 0,
       key,
       queue: path !== undefined && card < now(path) ? `${key} out of ${from}` : key,
@@ -212,9 +221,6 @@ export class Lanes {
 
 /** The part of one processor that squeezing what this way carries takes. */
 export const squeezingTakes = ({ usual }: Pick<Lane, 'usual'>): number => usual / squeezedTo / squeezedByThread
-
-/** What one migration with so many streams was seen to use at most. */
-const usualOf = ({ single }: Lane, streams: number): number => single * Math.max(1, streams)
 
 /** What one migration with so many streams can use, whatever else is on the path. @unit bytes per second */
 export const mostOf = ({ own, perStream }: Lane, streams: number): number =>

@@ -97,8 +97,9 @@ export function look(memory: Memory, view: PolicyView): Memory {
     // One that gets what one was seen to get lacks nothing.
     const most = Math.min(mostOf(lane, m.streams), lane.single * Math.max(1, m.streams))
     const seen = add(through.get(path), m, most, isTold)
-    // Of a host that has no processor left it says nothing: the path is squeezed for by others too.
-    through.set(path, isOverloadedNow(view, m.source) ? { ...seen, squeezed: through.get(path)?.squeezed } : seen)
+    // What a host gets that has no processor left says nothing of squeezing, nor of streams: others use the path too.
+    const { squeezed, fastest = 0 } = through.get(path) ?? {}
+    through.set(path, isOverloadedNow(view, m.source) ? { ...seen, squeezed, fastest } : seen)
   }
   if (moved.size === 0) {
     const mute = muted(memory.mute, silent, now)
@@ -108,8 +109,11 @@ export function look(memory: Memory, view: PolicyView): Memory {
   for (const [path, seen] of through) {
     const key = pathKey(path)
     const before = paths.get(key) ?? unobserved(declaredFor(path))
-    const roomy = fullness(network.get(key), now) === 'not full'
-    paths.set(key, observe(before, { at: now, ...seen, squeezed: seen.squeezed === true && roomy, roomy }))
+    const is = fullness(network.get(key), now)
+    paths.set(
+      key,
+      observe(before, { at: now, ...seen, squeezed: seen.squeezed === true && is === 'not full', fullness: is }),
+    )
   }
   return { ...memory, paths, moved, mute: muted(memory.mute, silent, now), lookedAt: now }
 }

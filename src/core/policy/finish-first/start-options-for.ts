@@ -24,6 +24,8 @@ const channelsMost = 8
 /** Measured: see physics/timings.ts, `channelBuffer`. @unit bytes */
 const bufferOfChannel = 3_000_000
 const downtimeForBuffers = 0.25
+/** Several streams are no help any more where their buffers alone take this many times what a guest's owner allows. */
+const timesBearable = 3
 /** However much the buffers hold, a guest is told to stop with this share of its downtime to send. */
 const leastShare = 0.2
 
@@ -35,10 +37,19 @@ type Channels = Pick<StartOptions, 'channels' | 'compression'>
 /** Post-copy and multifd do not go together (QEMU 7.2), and post-copy has to be chosen at the start. */
 export function streamsFor(vm: Vm, lane: Lane | undefined): number {
   if (lane === undefined || vm.policy.allow.includes('post-copy') || !Number.isFinite(lane.usual)) return 1
-  const needed = lane.perStream > 0 ? Math.ceil(Math.min(lane.usual, lane.own) / lane.perStream) : 1
+  // What a stream's buffer holds takes so long whatever the number of streams: where that is too long, more VMs at a time fill the path.
+  const isBearable = (bufferOfChannel / lane.perStream) * 1000 <= vm.policy.maxDowntime * timesBearable
+  const needed = isBearable ? neededOn(lane, Math.min(lane.usual, lane.own)) : 1
   const harmless = Math.floor((lane.usual * downtimeForBuffers * vm.policy.maxDowntime) / 1000 / bufferOfChannel)
   return Math.min(channelsMost, Math.max(1, needed, harmless))
 }
+
+/**
+ * Of what a stream was seen to get one less than would do: one that is alone with several shows only its part of the path, and so the next
+ * shows more, if there is more.
+ */
+const neededOn = ({ stated, perStream }: Lane, rate: number): number =>
+  Math.max(Math.ceil(rate / stated), Math.floor(rate / perStream))
 
 /** Whether an overloaded host is not asked to squeeze for this way. */
 export const sparesProcessors = (lane: Lane): boolean => squeezingTakes(lane) > spareProcessor
@@ -46,7 +57,7 @@ export const sparesProcessors = (lane: Lane): boolean => squeezingTakes(lane) > 
 export interface Circumstances {
   /** An attempt failed already: the next is as plain as can be. */
   readonly again?: boolean
-  /** The processors of its host have no time left. */
+  /** The processors of its host have no time left for squeezing what one of its ways carries. */
   readonly overloaded?: boolean
 }
 
@@ -56,11 +67,10 @@ export function optionsFor(
   { again = false, overloaded = false }: Circumstances = {},
 ): StartOptions {
   const postCopy = vm.policy.allow.includes('post-copy')
-  const spares = overloaded && lane !== undefined && sparesProcessors(lane)
   return {
     channels: streamsFor(vm, lane),
     // Squeezing goes over channels, and post-copy does not (QEMU 7.2).
-    compression: postCopy || again || spares ? 'none' : (lane?.compression ?? 'none'),
+    compression: postCopy || again || overloaded ? 'none' : (lane?.compression ?? 'none'),
     autoConverge: !postCopy,
     postCopy,
     throttle: throttleFor(vm, Math.min(lane?.usual ?? Number.POSITIVE_INFINITY, lane?.own ?? Number.POSITIVE_INFINITY)),
@@ -78,28 +88,26 @@ function throttleFor(vm: Vm, rate: number): StartOptions['throttle'] {
  * Less than its owner allows, where the next may warm up beside it: the hypervisor is told to stop a guest with so much less to send
  * that its owner's limit holds all the same. What the buffers of several streams hold comes on top of what the hypervisor counts.
  */
-export function firstDowntime(
-  vm: Vm,
-  { narrowest }: Lane,
-  { channels, compression }: Channels,
-): Tuning['downtimeLimit'] {
+export function firstDowntime(vm: Vm, lane: Lane, { channels, compression }: Channels): Tuning['downtimeLimit'] {
   const { maxDowntime } = vm.policy
-  const share = dirtiesOf(vm) > narrowest * busyGuest ? 1 : warmShare
-  const buffers = emptied({ channels, compression }, narrowest)
+  const share = dirtiesOf(vm) > lane.narrowest * busyGuest ? 1 : warmShare
+  const buffers = emptied({ channels, compression }, lane)
   return ms(Math.max(maxDowntime * leastShare, maxDowntime * share - buffers))
 }
 
 /** How long what the buffers of several streams hold takes. @unit ms */
-const emptied = ({ channels, compression }: Channels, rate: number): number =>
-  channels > 1 || compression !== 'none' ? (channels * bufferOfChannel * 1000) / Math.max(1, rate) : 0
+function emptied({ channels, compression }: Channels, { narrowest, perStream }: Lane): number {
+  if (channels <= 1 && compression === 'none') return 0
+  return (channels * bufferOfChannel * 1000) / Math.max(1, Math.min(narrowest, channels * perStream))
+}
 
 /** The share of its path that another may have while it stands still, so that its owner's limit holds. */
 export function roomBeside(
   { tuning, streams, compression }: Pick<Switchover, 'tuning' | 'streams' | 'compression'>,
   { policy }: Vm,
-  { narrowest }: Lane,
+  lane: Lane,
 ): number {
   const whole =
-    (tuning.downtimeLimit + emptied({ channels: streams, compression }, narrowest)) / Math.max(1, policy.maxDowntime)
+    (tuning.downtimeLimit + emptied({ channels: streams, compression }, lane)) / Math.max(1, policy.maxDowntime)
   return Math.min(warmShare, Math.max(0, 1 - whole))
 }

@@ -75,7 +75,11 @@ export class Takeovers {
         if (host === undefined) continue
         const candidate = {
           vm: id,
-          options: optionsFor(this.#view.vmOf(id), this.#lanes.lane(m.source, host), circumstancesOf(this.#view, m)),
+          options: optionsFor(
+            this.#view.vmOf(id),
+            this.#lanes.lane(m.source, host),
+            circumstancesOf(this.#view, this.#lanes, m),
+          ),
           prefer: host,
         }
         yield { kind: 'prepare', candidates: [candidate], atMost: 1 }
