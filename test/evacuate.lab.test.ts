@@ -237,8 +237,11 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
       const { code, stdout, stderr } = await lifeboat('evacuate', from, '--to', to, '--yes', '-o', 'ndjson')
       assert.equal(code, 0, stderr)
       const loads = stdout.split('\n').filter(line => line.includes('"kind":"host-load"'))
-      assert.ok(loads.length > 0, 'nobody said that hosts are overloaded')
-      for (const line of loads) assert.match(line, new RegExp(`"host":"${from}-[12]","busy":(1|0\\.9)`))
+      const overloaded = new RegExp(`"host":"${from}-[12]","busy":(1|0\\.9)`)
+      assert.ok(
+        loads.some(line => overloaded.test(line)),
+        `nobody said that hosts are overloaded: ${loads.join('; ')}`,
+      )
       swap()
     } finally {
       for (const burn of burns) burn.kill('SIGKILL')
