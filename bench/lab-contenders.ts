@@ -68,6 +68,8 @@ const oneMove = `vm=$1; source=$2; target=$3
 start=$(date +%s.%N)
 timeout ${virshLongest} virsh -q -c qemu+tcp://$source/system migrate --live --p2p --persistent --undefinesource $vm qemu+tcp://$target/system
 code=$?
+# Else the daemons go on with it, and nobody else can move that guest.
+[ $code -ne 124 ] || virsh -q -c qemu+tcp://$source/system domjobabort $vm
 echo "$vm $code $start $(date +%s.%N)"`
 
 /** What people type today. `-P 4` starts the next as soon as one of four has ended. */
