@@ -215,6 +215,12 @@ describe('whether more at a time may bring more', () => {
     assert.equal(mayTryMore(short, roomy, now(9)), true)
     assert.equal(mayTryMore(short, full, now(9)), false)
     assert.equal(mayTryMore(short, full, now(4_000)), false)
+    const queued = observe(short, { ...observation([10, 40]), fullness: 'full' })
+    assert.equal(
+      mayTryMore(queued, roomy, now(10)),
+      false,
+      'it was full just now: between two migrations it is not for a moment',
+    )
   })
 
   test('where nobody looks at the network, when it has fallen short for half a minute', () => {

@@ -218,6 +218,8 @@ export function mayTryMore(estimate: PathEstimate, fullness: Fullness, now: Inst
     return fullness === 'not full' && hasMoreThanStated(estimate)
   if (contradictedAt === undefined) return false
   if (fullness !== 'not full') return now - contradictedAt >= unseenWait
+  // Between two migrations nothing queues for a moment on any path.
+  if (seen.some(each => each.fullness === 'full')) return false
   // Where more brought more before, it is no burst.
   return single !== undefined || now - contradictedAt >= triedAfter
 }
