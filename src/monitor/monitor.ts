@@ -2,14 +2,9 @@
  * The monitor: reads every host it is given once a second, at rest asks for a few echoes, and folds what comes into the state of every
  * path (core/network/). One host's trouble is that host's: it is shown as silent, with the reason, and asked again.
  *
- * For the engine (not wired in yet): `new Monitor(…)` beside the executor in `run-evacuation.ts`, `run(inner)` awaited at the end like
- * `tick`. `onSeen` is called after each fold; what the core should know of it goes to `inbox.post` as a fact of its own (a sample:
- * replaceable, like `progress`), made from `links()`: `inUse`, `byOthers`, `queueingDelay`, `loss`, `bestFlow`, `measured` of each path.
- * Facts are journaled, so one a second for all paths together is right, not one a reading. It never throws into the loop, never waits
- * for a host longer than its deadline, and starts nothing on a host that outlives the session.
- *
- * For `take-snapshot.ts`: `History.priorOf(path)` (history.ts) has capacity, RTT, loss and what one flow got before, for a path of
- * which the configuration says nothing.
+ * The engine runs it beside its executor (run-evacuation.ts) and makes facts of `links()` and `hosts()` (engine/network-facts.ts): facts are
+ * journaled, so they are few. It never throws into the loop, never waits for a host longer than its deadline, and starts nothing on a host
+ * that outlives the session. What was measured before, for paths of which the configuration says nothing, is `History.priorOf` (history.ts).
  */
 import type { HostId } from '../core/ids.ts'
 import { plus } from '../core/instant.ts'

@@ -1,11 +1,11 @@
 /**
  * What a path carries for us, from what our migrations get through it: the most of the last seconds. What the inventory says holds until
- * it is contradicted: a shortfall counts when it was seen twice while something flowed that nothing of ours held back.
+ * it is contradicted: a shortfall counts when it was seen twice while something flowed that did not get what it may have.
  *
  * A shortfall has two causes that look alike: the path carries less, or one migration alone cannot fill it (its stream, its sending
  * thread, a card nobody stated). The first is believed, the second is tried: a few more at a time for some seconds. Where they bring
- * more, what one gets is known from then on; where they do not, the next trial is further off. A path that is shared with other people
- * has caps of ours on it all the time; there it is tried with a higher cap.
+ * more, what one stream gets is known from then on; where they do not, the next trial is further off. A path that is shared with other
+ * people has caps of ours on it all the time; there it is tried with a higher cap. Where several fill a path, fewer are tried now and then.
  */
 import type { Instant } from '../instant.ts'
 import type { Fullness } from './path-signal.ts'
@@ -20,7 +20,7 @@ export interface PathObservation {
   readonly streams?: number | undefined
   /** A stream of the fastest of them. @unit bytes per second */
   readonly fastest: number
-  /** Something flows that nothing known holds back, neither a cap of ours nor a card nor its stream: it takes what there is. */
+  /** Something flows that gets less than its cap, its card and its streams let it have: it takes what there is. */
   readonly greedy: boolean
   /** What takes what there is squeezes memory, and nothing queues: the squeezing is what holds it back. @default no */
   readonly squeezed?: boolean | undefined
@@ -80,8 +80,10 @@ const worthKeeping = 1.1
 const shareForFewer = 0.8
 /** The path stays as full as it was, give or take an average. */
 const asFull = 0.97
+/** From one that was in vain to the next. @unit ms */
 const firstDoubtWait = 20_000
 const longestDoubtWait = 300_000
+/** From a trial with more that brought nothing to the next. @unit ms */
 const firstWait = 10_000
 const longestWait = 120_000
 /**
@@ -90,7 +92,7 @@ const longestWait = 120_000
  */
 const triedAfter = 8_000
 const unseenWait = 30_000
-/** The path itself carries more meanwhile when what was there alone has more by so much: then nothing is learned of one migration. */
+/** The path itself carries more meanwhile when a stream has more by so much: then nothing is learned of streams. */
 const noFaster = 1.15
 /** A cap is raised by so much at a time: from a third to all of it in two trials, within 20 s. */
 const raise = 2
