@@ -203,7 +203,8 @@ describe('evacuation under libvirt', { skip: whyNoLab({ driver: 'libvirt' }) ?? 
   })
 
   test('domains that somebody ends while they are queued are given up with the reason, and hinder nobody', async () => {
-    const slowly = ['--policy', 'sequential', '--bandwidth', '80Mbit/s']
+    // So slow that the first is still under way when the others are ended, on a machine that is busy with more than this.
+    const slowly = ['--policy', 'sequential', '--bandwidth', '50Mbit/s']
     const run = startLifeboat([
       '--config',
       lab.config,
@@ -216,22 +217,23 @@ describe('evacuation under libvirt', { skip: whyNoLab({ driver: 'libvirt' }) ?? 
       'ndjson',
       ...slowly,
     ])
-    await run.saw(/"memory-flowing"/)
+    const flows = /"memory-flowing","vm":"(vm-[12])"/ // whose target is ready first, of the two that are made ready at once
+    await run.saw(flows)
+    const first = flows.exec(run.soFar())?.[1] ?? ''
+    const [second, third] = [first === 'vm-1' ? 'vm-2' : 'vm-1', 'vm-3']
     await at(lab, home, async (libvirt, signal) => {
-      for (const name of ['vm-2', 'vm-3']) {
+      for (const name of [second, third]) {
         const { dom } = await libvirt.call('domainLookupByName', { name }, signal)
         await libvirt.call('domainDestroyFlags', { dom, flags: 0 }, signal)
-        if (name === 'vm-3') await libvirt.call('domainUndefineFlags', { dom, flags: 0 }, signal)
+        if (name === third) await libvirt.call('domainUndefineFlags', { dom, flags: 0 }, signal)
       }
     })
     assert.equal((await run.done).code, 1)
     const report = reportFrom((await lifeboat('report', '-o', 'json')).stdout)
     const became = new Map(report.vms.map(({ vm, outcome, reason }) => [String(vm), `${outcome}: ${reason ?? ''}`]))
-    assert.match(became.get('vm-1') ?? '', /^safe/)
-    assert.match(became.get('vm-2') ?? '', /^lost: not-there: it (is shut off|is absent|does not run) at a-1/)
-    assert.match(
-      became.get('vm-3') ?? '',
-      /^lost: not-there: it does not run at a-1 any more \(no such domain\): somebody ended/,
-    )
+    assert.match(became.get(first) ?? '', /^safe/)
+    const ended = (seen: string) => `lost: not-there: it does not run at a-1 any more (${seen}): somebody ended`
+    assert.ok(became.get(second)?.startsWith(ended('shut off')), became.get(second))
+    assert.ok(became.get(third)?.startsWith(ended('no such domain')), became.get(third))
   })
 })

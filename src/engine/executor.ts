@@ -7,7 +7,7 @@ import { assertNever } from '../core/assert-never.ts'
 import type { Command, Route } from '../core/control/command.ts'
 import type { Observed } from '../core/control/observed.ts'
 import type { HostId, VmId } from '../core/ids.ts'
-import { MigrationError } from '../core/migration/failure.ts'
+import { goneFrom, MigrationError } from '../core/migration/failure.ts'
 import { type Presence, showPresence } from '../core/migration/presence.ts'
 import { bytes, type Milliseconds } from '../core/units.ts'
 import { finish, retire, rollBack, runSplit, type Sides, whereIs } from '../hypervisor/hand-over.ts'
@@ -147,7 +147,7 @@ export class Executor {
   async #prepare(command: Of<'prepare'>, signal: AbortSignal): Promise<void> {
     const { source, target } = this.#sides(command)
     const presence = await source.presence(command.vm, signal)
-    if (presence.state === 'absent') throw vmGone(command.vm, source.host, presence.detail)
+    if (presence.state === 'absent') throw goneFrom(source.host, command.vm, presence.detail)
     // Before the target is touched: what waits or lies there may be another migration's, which ends by itself, or all that is left of the VM.
     const others = presence.state === 'running' && presence.migrating && source.capabilities.selfCompleting
     if (others || (presence.state !== 'running' && presence.state !== 'unreachable'))
@@ -302,12 +302,6 @@ export class Executor {
     await rollBack(this.#sides(command), command.vm, signal)
     this.#post({ kind: 'attempt-failed', vm: command.vm, attempt: command.attempt, failure: command.failure })
   }
-}
-
-/** It waited for its turn, and somebody ended, renamed or moved it meanwhile. */
-function vmGone(vm: VmId, host: HostId, seen: string): MigrationError {
-  const detail = `it does not run at ${host} any more (${seen}): somebody ended, renamed or moved it; lifeboat inventory shows what is there`
-  return new MigrationError(vm, { code: 'not-there', detail })
 }
 
 function notAlone(vm: VmId, source: HostId, presence: Presence): MigrationError {

@@ -116,3 +116,9 @@ export class MigrationError extends Error {
     this.failure = failure
   }
 }
+
+/** Between two questions somebody ended, renamed or moved it. */
+export function goneFrom(host: HostId, vm: VmId, seen: string): MigrationError {
+  const detail = `it does not run at ${host} any more (${seen}): somebody ended, renamed or moved it; lifeboat inventory shows what is there`
+  return new MigrationError(vm, { code: 'not-there', detail })
+}

@@ -1,6 +1,6 @@
 /** What one daemon answers about one domain: the questions that listing, source and target share. */
 import type { HostId, VmId } from '../../core/ids.ts'
-import { MigrationError } from '../../core/migration/failure.ts'
+import { goneFrom } from '../../core/migration/failure.ts'
 import type { Presence } from '../../core/migration/presence.ts'
 import { ms } from '../../core/units.ts'
 import { type Domain, errorCode, LibvirtCallError } from '../../libvirt/public.ts'
@@ -14,6 +14,7 @@ import { jobOperation, jobType, numbersOf } from './libvirt-sample.ts'
 const answersWithin = ms(5_000)
 /** virterror.h, VIR_ERR_OPERATION_UNSUPPORTED: what a target says when it is asked for the statistics of its migration. */
 const unsupported = 84
+const noSuchDomain = 'no such domain'
 
 export class Domains {
   readonly host: HostId
@@ -30,13 +31,11 @@ export class Domains {
     try {
       return await withDeadline(this.clock, answersWithin, `${this.host} about ${vm}`, signal, async inner => {
         const dom = await this.daemon.find(vm, inner)
-        return dom === undefined
-          ? { state: 'absent', detail: 'no such domain' }
-          : presenceOf(await this.look(dom, inner))
+        return dom === undefined ? { state: 'absent', detail: noSuchDomain } : presenceOf(await this.look(dom, inner))
       })
     } catch (error) {
       signal.throwIfAborted()
-      if (isNoDomain(error)) return { state: 'absent', detail: 'no such domain' }
+      if (isNoDomain(error)) return { state: 'absent', detail: noSuchDomain }
       return { state: 'unreachable', detail: error instanceof Error ? error.message : String(error) }
     }
   }
@@ -61,14 +60,10 @@ export class Domains {
     }
   }
 
-  /** @throws MigrationError `source-refused` */
+  /** @throws MigrationError `not-there` */
   async mustFind(vm: VmId, signal: AbortSignal): Promise<Domain> {
     const dom = await this.daemon.find(vm, signal)
-    if (dom === undefined)
-      throw new MigrationError(vm, {
-        code: 'not-there',
-        detail: `${this.host} has no domain of that name any more: it was ended, renamed, or moved by somebody else; see \`lifeboat inventory\``,
-      })
+    if (dom === undefined) throw goneFrom(this.host, vm, noSuchDomain)
     return dom
   }
 }

@@ -3,7 +3,7 @@
  * run, and ends and undefines the source, in this order and without us.
  */
 import type { VmId } from '../../core/ids.ts'
-import { MigrationError } from '../../core/migration/failure.ts'
+import { goneFrom, MigrationError } from '../../core/migration/failure.ts'
 import type { Tuning } from '../../core/migration/migration.ts'
 import type { StartOptions } from '../../core/migration/start-options.ts'
 import { type Bytes, bytes, type Milliseconds, ms, seconds } from '../../core/units.ts'
@@ -120,8 +120,7 @@ export class Source {
   async #insistOnRunning(vm: VmId, dom: Domain, signal: AbortSignal): Promise<void> {
     const presence = presenceOf(await this.#domains.look(dom, signal))
     if (presence.state === 'running' && !presence.migrating) return
-    if (presence.state === 'absent')
-      throw new MigrationError(vm, { code: 'not-there', detail: `it is shut off at ${this.#domains.host}` })
+    if (presence.state === 'absent') throw goneFrom(this.#domains.host, vm, presence.detail)
     const does = presence.state === 'running' ? 'being migrated already' : presence.state
     const detail = `it is ${does} at ${this.#domains.host}; only a VM that runs there, and is left alone, can be moved`
     throw new MigrationError(vm, { code: 'source-refused', detail })
