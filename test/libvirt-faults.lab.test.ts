@@ -348,7 +348,7 @@ describe('faults between libvirt hosts', { skip: whyNoLab(ways) ?? false }, () =
     assert.equal(ended?.outcome, 'lost')
     assert.match(
       JSON.stringify(ended),
-      /not-there: a-1 has no domain of that name any more|gone and the target does not have it/,
+      /not-there: it does not run at a-1 any more|gone and the target does not have it/,
     )
     assert.ok(await livesOn(lab, vm))
     const life = lab.life.report(Number.POSITIVE_INFINITY).find(guest => guest.vm === vm)

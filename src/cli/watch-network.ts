@@ -1,5 +1,9 @@
-/** The monitor of one evacuation: reads the hosts that are left, over connections of its own, and keeps what it saw for the next time. */
+/**
+ * The monitor of one evacuation: reads the hosts that are left and, less often, those that receive, over connections of its own, and keeps
+ * what it saw for the next time.
+ */
 import type { SiteId } from '../core/ids.ts'
+import { type Milliseconds, ms } from '../core/units.ts'
 import { historyFile } from '../monitor/history.ts'
 import { HistoryRecorder } from '../monitor/history-recorder.ts'
 import { Monitor } from '../monitor/monitor.ts'
@@ -12,11 +16,25 @@ export interface WatchedNetwork {
   close(): Promise<void>
 }
 
+export interface Between {
+  readonly endangered: readonly SiteId[]
+  readonly targets: readonly SiteId[]
+}
+
+const sendersEvery = ms(1_000)
+/** Whether their processors are overloaded is all that is asked of them, and there may be many. */
+const receiversEvery = ms(5_000)
+
 /** @param note for what the operator should know; migrations do not wait for any of it */
-export function watchNetwork(fleet: Fleet, endangered: SiteId, note: (text: string) => void): WatchedNetwork {
+export function watchNetwork(
+  fleet: Fleet,
+  { endangered, targets }: Between,
+  note: (text: string) => void,
+): WatchedNetwork {
   const { config, stateDir, clock } = fleet
-  const hosts = config.sites.filter(({ name }) => name === endangered).flatMap(site => site.hosts)
-  const monitored = monitoredFrom(config, new Set(hosts.map(({ name }) => name)))
+  const monitored = monitoredFrom(config, (site): Milliseconds | undefined =>
+    endangered.includes(site) ? sendersEvery : targets.includes(site) ? receiversEvery : undefined,
+  )
   const history = new HistoryRecorder(historyFile(stateDir), note)
   const monitor = new Monitor({
     clock,

@@ -1,5 +1,5 @@
 /**
- * The monitor: reads every host it is given once a second, at rest asks for a few echoes, and folds what comes into the state of every
+ * The monitor: reads the hosts it is given, once a second where they send, at rest asks for a few echoes, and folds what comes into the state of every
  * path (core/network/). One host's trouble is that host's: it is shown as silent, with the reason, and asked again.
  *
  * The engine runs it beside its executor (run-evacuation.ts) and makes facts of `links()` and `hosts()` (engine/network-facts.ts): facts are
@@ -40,6 +40,8 @@ export interface MonitoredHost {
   readonly remote: Remote | NotKnown
   /** Where others reach it for migrations. */
   readonly address: string
+  /** Each second when left out. What is read more seldom than {@link freshFor} has no present state half of the time. */
+  readonly readEvery?: Milliseconds
 }
 
 /** What was just folded. */
@@ -77,7 +79,7 @@ const firstPingAfter = ms(500)
 
 export class Monitor implements NetworkMonitor {
   readonly #options: MonitorOptions
-  readonly #readers: readonly HostReader[]
+  readonly #readers: readonly { readonly reader: HostReader; readonly every: Milliseconds }[]
   #state: NetworkState
 
   constructor(options: MonitorOptions) {
@@ -85,8 +87,10 @@ export class Monitor implements NetworkMonitor {
     this.#state = emptyNetwork(options.map)
     const peersOf = (host: HostId): readonly string[] =>
       options.hosts.filter(other => other.host !== host).map(({ address }) => address)
-    this.#readers = options.hosts.flatMap(({ host, remote }) =>
-      isKnown(remote) ? [new HostReader({ host, remote, clock: options.clock, peers: peersOf(host) })] : [],
+    this.#readers = options.hosts.flatMap(({ host, remote, readEvery: every = readEvery }) =>
+      isKnown(remote)
+        ? [{ reader: new HostReader({ host, remote, clock: options.clock, peers: peersOf(host) }), every }]
+        : [],
     )
     for (const { host, remote, address } of options.hosts) {
       this.#state = observeAddresses(this.#state, host, [address])
@@ -122,9 +126,12 @@ export class Monitor implements NetworkMonitor {
   /** Until the signal aborts; then every session is closed and this resolves. */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      await Promise.all([...this.#readers.map(reader => this.#follow(reader, signal)), this.#pingAtRest(signal)])
+      await Promise.all([
+        ...this.#readers.map(({ reader, every }) => this.#follow(reader, every, signal)),
+        this.#pingAtRest(signal),
+      ])
     } finally {
-      for (const reader of this.#readers) reader.close()
+      for (const { reader } of this.#readers) reader.close()
     }
   }
 
@@ -139,7 +146,7 @@ export class Monitor implements NetworkMonitor {
     this.#tell({ kind: 'throughput', throughput })
   }
 
-  async #follow(reader: HostReader, signal: AbortSignal): Promise<void> {
+  async #follow(reader: HostReader, every: Milliseconds, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options
     let due = clock.now()
     while (!signal.aborted) {
@@ -156,7 +163,7 @@ export class Monitor implements NetworkMonitor {
         this.#tell({ kind: 'silence', host: reader.host, why })
       }
       // A late answer does not make the next ones come in a heap.
-      due = plus(due, readEvery)
+      due = plus(due, every)
       if (due < clock.now()) due = plus(clock.now(), ms(0))
       if (!(await this.#pause(ms(Math.max(1, due - clock.now())), signal))) return
     }
@@ -164,7 +171,7 @@ export class Monitor implements NetworkMonitor {
 
   /** Those whose names nobody could look up, once somebody tried. */
   #hostsWithoutAddress(): readonly MonitoredHost[] {
-    const tried = this.#readers.filter(({ addresses }) => addresses !== undefined)
+    const tried = this.#readers.map(({ reader }) => reader).filter(({ addresses }) => addresses !== undefined)
     return this.#options.hosts.filter(
       ({ host, address }) =>
         !isNumericAddress(address) &&

@@ -2,12 +2,12 @@
 import type { Config, HostConfig } from '../config/config-schema.ts'
 import { pathFrom } from '../config/inventory-file.ts'
 import { migrationAddressOf } from '../config/migration-address.ts'
-import type { HostId } from '../core/ids.ts'
+import type { SiteId } from '../core/ids.ts'
 import { instant } from '../core/instant.ts'
 import type { Snapshot } from '../core/inventory/snapshot.ts'
 import { networkMap, type NetworkMap } from '../core/network/network-map.ts'
 import { isKnown, type NotKnown } from '../core/network/reading.ts'
-import { bytes } from '../core/units.ts'
+import { bytes, type Milliseconds, ms } from '../core/units.ts'
 import type { Remote } from '../remote/remote.ts'
 import { shellOf } from '../remote/host-shell.ts'
 import type { MonitoredHost } from './monitor.ts'
@@ -19,12 +19,25 @@ export interface Monitored {
   close(): Promise<void>
 }
 
-/** @param only these hosts are read; all when left out. Paths are those of all hosts */
-export function monitoredFrom(config: Config, only?: ReadonlySet<HostId>): Monitored {
-  const hosts = config.sites
-    .flatMap(site => site.hosts)
-    .filter(({ name }) => only === undefined || only.has(name))
-    .map((host): MonitoredHost => ({ host: host.name, remote: remoteOf(host), address: migrationAddressOf(host) }))
+const eachSecond = (): Milliseconds => ms(1_000)
+
+/**
+ * Every host, and where it is reached: who is not read is still whom migrations go to.
+ * @param readEvery how often the hosts of a site are read; undefined: never, and nobody connects to them
+ */
+export function monitoredFrom(
+  config: Config,
+  readEvery: (site: SiteId) => Milliseconds | undefined = eachSecond,
+): Monitored {
+  const hosts = config.sites.flatMap(site => {
+    const every = readEvery(site.name)
+    return site.hosts.map((host): MonitoredHost => {
+      const known = { host: host.name, address: migrationAddressOf(host) }
+      return every === undefined
+        ? { ...known, remote: { why: 'it takes no part' } }
+        : { ...known, remote: remoteOf(host), readEvery: every }
+    })
+  })
   return {
     map: networkMap(bareSnapshot(config)),
     hosts,

@@ -29,7 +29,7 @@ import { insistOnPlan, readPlan } from '../given-plan.ts'
 import { exitOfPlan, misfits, nobodyRuns } from '../plan-exit.ts'
 import { flowing } from '../help-text.ts'
 import { whoami } from '../identity.ts'
-import { watchNetwork } from '../watch-network.ts'
+import { type Between, watchNetwork } from '../watch-network.ts'
 import { type LiveView, liveView } from '../live-view.ts'
 import { err, type Format, formatOf, out, outJson, outLines } from '../output.ts'
 import { countOption, positiveQuantityOption } from '../quantity-option.ts'
@@ -179,6 +179,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       id,
       resumeFrom: undefined,
       first: started,
+      between: question,
       format,
       site,
       unreachable: snapshot.unreachable.length,
@@ -244,9 +245,22 @@ async function resumeEvacuation(fleet: Fleet, site: string, format: Format): Pro
       }
       const clock = realClock(rows.at(-1)?.at)
       const first: Observed = { kind: 'controller-restarted', by: whoami() }
+      const { started } = state
       return await conduct(
         { ...fleet, clock },
-        { lock, journal, file, id: evacuation, resumeFrom: state, first, format, site, unreachable: 0, quiet: false },
+        {
+          lock,
+          journal,
+          file,
+          id: evacuation,
+          resumeFrom: state,
+          first,
+          between: started,
+          format,
+          site,
+          unreachable: 0,
+          quiet: false,
+        },
       )
     }
     throw usageError(
@@ -264,6 +278,7 @@ interface Conduct {
   readonly id: string
   readonly resumeFrom: Evacuation | undefined
   readonly first: Observed
+  readonly between: Between
   readonly format: Format
   readonly site: string
   readonly unreachable: number
@@ -279,7 +294,7 @@ async function conduct(fleet: Fleet, run: Conduct): Promise<ExitCode> {
     ndjson: format === 'ndjson',
     now: () => fleet.clock.now(),
   })
-  const network = watchNetwork(fleet, siteNamed(fleet, site), note => view.note(note))
+  const network = watchNetwork(fleet, run.between, note => view.note(note))
   let handle: RunHandle | undefined
   const orders = await serveOrders(run.file, order => {
     if (handle === undefined) throw new Error('the controller is starting')
