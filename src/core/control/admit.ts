@@ -2,12 +2,14 @@
 import type { HostId, VmId } from '../ids.ts'
 import { type Instant, plus } from '../instant.ts'
 import { deadlineOf } from '../forecast/deadline.ts'
+import { hostLoad } from '../forecast/host-signal.ts'
 import { findHost, wayBetween } from '../inventory/snapshot.ts'
 import { afterFailure, type MigrationFailure } from '../migration/failure.ts'
 import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { freeMemory } from '../plan/ledger.ts'
 import { place, type Placement, type PlacementView, refuse } from '../plan/placement.ts'
+import { relieved, type TargetLoads } from '../plan/relief.ts'
 import type { Intent } from '../policy/policy.ts'
 import { ms } from '../units.ts'
 import type { Command } from './command.ts'
@@ -150,12 +152,22 @@ function mayGo(state: Evacuation, id: VmId, to: HostId): boolean {
   return refuse(vmOf(state, id), host, placementView(state, excluded)) === undefined
 }
 
-function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined): Placement {
+function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined, now: Instant): Placement {
   const { planFile } = state.started
   const view = placementView(state, m.excluded)
   const planned = state.planned.get(m.vm)
-  return place(vmOf(state, m.vm), view, planFile === undefined ? (prefer ?? planned) : planned)
+  const vm = vmOf(state, m.vm)
+  const wish = planFile === undefined ? (prefer ?? planned) : planned
+  const mayDiffer = planFile === undefined && state.hostLoads.size > 0 && wish !== undefined
+  return place(vm, view, mayDiffer ? relieved(vm, wish, view, targetLoads(state, now)) : wish)
 }
+
+const targetLoads = (state: Evacuation, now: Instant): TargetLoads => ({
+  isOverloaded: host => hostLoad(state.hostLoads.get(host), now) === 'overloaded',
+  *meantFor(host) {
+    for (const { vm } of state.migrations.in('queued')) if (state.planned.get(vm) === host) yield vmOf(state, vm)
+  },
+})
 
 function prepare(
   state: Evacuation,
@@ -164,7 +176,7 @@ function prepare(
   prefer: HostId | undefined,
   now: Instant,
 ): Decision {
-  const placement = placeFor(state, m, prefer)
+  const placement = placeFor(state, m, prefer, now)
   if (!placement.placed) {
     // Somebody may still free memory or come back: a refusal is final only when nothing else moves.
     if (othersInFlight(state, now)) return { state, commands: [] }

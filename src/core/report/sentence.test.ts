@@ -37,7 +37,7 @@ const facts: { readonly [K in ObservedKind]: readonly [Extract<Observed, { kind:
   tick: [{ kind: 'tick' }, undefined],
   'host-load': [
     { kind: 'host-load', hosts: [{ host: hostId('a-1'), busy: fraction(0.99), waiting: fraction(0.8) }] },
-    'a-1: its processors are 99 % busy, tasks wait for one 80 % of the time: no more at a time are tried out of it, and nothing is squeezed that takes much of them',
+    'a-1: its processors are 99 % busy, tasks wait for one 80 % of the time: until that ends no more at a time are tried out of it, little is squeezed there, and others of its site receive first',
   ],
   network: [
     { kind: 'network', paths: [{ from: siteId('a'), to: siteId('b'), queueing: ms(40), loss: fraction(0.001) }] },

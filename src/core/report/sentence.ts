@@ -108,7 +108,7 @@ function loadOf({ host, busy, waiting }: SeenOfHost): string {
   const waits = waiting === undefined ? '' : `, tasks wait for one ${showShare(waiting)} of the time`
   const is = `${host}: its processors are ${showShare(busy)} busy${waits}`
   return isOverloaded({ busy, waiting })
-    ? `${is}: no more at a time are tried out of it, and nothing is squeezed that takes much of them`
+    ? `${is}: until that ends no more at a time are tried out of it, little is squeezed there, and others of its site receive first`
     : `${is}: it is overloaded no more`
 }
 
