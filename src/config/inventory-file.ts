@@ -28,6 +28,7 @@ const hostSchema = z.strictObject({
   memory: sizeSchema,
   nic: rateSchema.optional(),
   outgoingMost: z.number().int().min(1).optional(),
+  rateStep: rateSchema.optional(),
   compressions: z.array(z.enum(compressions)).optional(),
   cpu: z.string().optional(),
 })
@@ -69,13 +70,14 @@ export function parseInventory(text: string, file: string): Snapshot {
     takenAt: instant(0),
     sites: parsed.sites.map(({ name, safe, uplink }) => ({ id: name, safe, uplink })),
     hosts: parsed.sites.flatMap(site =>
-      site.hosts.map(({ name, memory, nic, cpu, outgoingMost, compressions: squeezes }) => ({
+      site.hosts.map(({ name, memory, nic, cpu, outgoingMost, rateStep, compressions: squeezes }) => ({
         id: name,
         site: site.name,
         memory,
         nic,
         cpu,
         ...(outgoingMost === undefined ? {} : { outgoingMost }),
+        ...(rateStep === undefined ? {} : { rateStep }),
         ...(squeezes === undefined ? {} : { compressions: squeezes }),
       })),
     ),
@@ -125,6 +127,7 @@ export function printInventory(snapshot: Snapshot, comment: string): string {
           nic: maybe(host.nic, printRate),
           cpu: host.cpu,
           outgoingMost: host.outgoingMost,
+          rateStep: maybe(host.rateStep, printRate),
           compressions: host.compressions === undefined ? undefined : [...host.compressions],
         })),
     })),

@@ -46,7 +46,7 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
         )
         listings.push(...list)
         versions.set(id, facts.version)
-        const { outgoingMost, atStart } = hypervisor.capabilities
+        const { outgoingMost, rateStep, atStart } = hypervisor.capabilities
         const compressions = atStart.compression.filter(how => how !== 'none')
         return {
           id,
@@ -55,6 +55,7 @@ export async function takeSnapshot(config: Config, hosts: Hosts, clock: Clock, s
           nic,
           cpu,
           ...(outgoingMost === undefined ? {} : { outgoingMost }),
+          ...(rateStep > 1 ? { rateStep } : {}),
           ...(compressions.length === 0 ? {} : { compressions }),
         }
       } catch (error) {

@@ -3,17 +3,19 @@ import { createInterface } from 'node:readline/promises'
 import { type Command as Program, Option } from 'commander'
 import type { Evacuation } from '../../core/control/evacuation.ts'
 import type { Limits, Observed, Started } from '../../core/control/observed.ts'
-import type { HostId } from '../../core/ids.ts'
+import type { HostId, SiteId } from '../../core/ids.ts'
+import type { Snapshot } from '../../core/inventory/snapshot.ts'
 import { showFailure } from '../../core/migration/failure.ts'
 import { isInFlight } from '../../core/migration/migration.ts'
 import { checkPlan, showBrokenRule } from '../../core/plan/check-plan.ts'
 import { planEvacuation, type PlanRequest } from '../../core/plan/plan-evacuation.ts'
 import type { Plan } from '../../core/plan/plan.ts'
+import { rateStepOf } from '../../core/policy/rate-step.ts'
 import { defaultPolicy, policyByName, policyNames } from '../../core/policy/policy-by-name.ts'
 import { forecastPlan, planWithForecast } from '../../core/report/plan-forecast.ts'
 import { reportOf } from '../../core/report/report.ts'
 import { showTriage } from '../../core/report/triage-sentence.ts'
-import type { BytesPerSecond, Milliseconds } from '../../core/units.ts'
+import { type BytesPerSecond, bytesPerSecond, type Milliseconds, showRate } from '../../core/units.ts'
 import { learnedBefore } from '../../engine/learned-before.ts'
 import { serveOrders } from '../../engine/control-socket.ts'
 import { realClock } from '../../engine/real-clock.ts'
@@ -123,6 +125,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
     const taken = await snapshotOf(fleet, signal)
     const snapshot = within(taken.snapshot, flags.deadline)
     warnAbout(taken)
+    insistOnBandwidth(snapshot, question.endangered, limits.bandwidth)
     const request: PlanRequest = {
       snapshot,
       ...question,
@@ -269,6 +272,16 @@ async function resumeEvacuation(fleet: Fleet, site: string, format: Format): Pro
   } finally {
     lock.release()
   }
+}
+
+/** @throws UsageError for a bound that no cap of these hosts keeps */
+function insistOnBandwidth(snapshot: Snapshot, endangered: readonly SiteId[], bandwidth: Limits['bandwidth']): void {
+  const leaving = snapshot.hosts.filter(({ site }) => endangered.includes(site))
+  const coarsest = leaving.reduce((most, { id }) => Math.max(most, rateStepOf(snapshot, id)), 0)
+  if (bandwidth === undefined || bandwidth >= coarsest) return
+  throw usageError(
+    `a bandwidth of ${showRate(bandwidth)} cannot be kept: libvirt bounds a migration to whole MiB a second, so ${showRate(bytesPerSecond(coarsest))} is the least`,
+  )
 }
 
 interface Conduct {

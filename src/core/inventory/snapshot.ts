@@ -22,6 +22,8 @@ export interface Host {
   readonly cpu: string | undefined
   /** Migrations that may leave it at the same time; what runs there cannot serve more. @default no bound */
   readonly outgoingMost?: number | undefined
+  /** Caps on what leaves it are multiples of this (libvirt: whole MiB a second). @default to the byte */
+  readonly rateStep?: BytesPerSecond | undefined
   /** How its hypervisor can squeeze memory on the way. @default not at all */
   readonly compressions?: readonly Compression[] | undefined
 }

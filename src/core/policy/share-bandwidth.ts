@@ -4,6 +4,7 @@ import type { Vm } from '../inventory/vm.ts'
 import type { Tuning } from '../migration/migration.ts'
 import { bytesPerSecond, slowest } from '../units.ts'
 import type { Intent, PolicyView } from './policy.ts'
+import { inSteps, rateStepOf } from './rate-step.ts'
 
 /** A rate is changed in flight only for more than this. */
 const worthAdjusting = 0.01
@@ -21,16 +22,22 @@ export function shareBandwidth(
   if (bandwidth === undefined) return intents
   const starts = intents.filter(intent => intent.kind === 'start').length
   const share = bytesPerSecond(bandwidth / Math.max(1, view.migrations.count('pre-copy', 'post-copy') + starts))
-  const within = (tuning: Tuning): Tuning => ({ ...tuning, rate: bytesPerSecond(slowest(tuning.rate, share)) })
+  const kept = (vm: VmId, rate: number): Tuning['rate'] => {
+    const source = view.migrations.get(vm)?.source
+    return bytesPerSecond(source === undefined ? rate : inSteps(rate, rateStepOf(view.snapshot, source)))
+  }
+  const within = (vm: VmId, tuning: Tuning): Tuning => ({ ...tuning, rate: kept(vm, slowest(tuning.rate, share)) })
   const settled = new Set<VmId>()
   const bounded = intents.map((intent): Intent => {
     if (intent.kind === 'adjust' || intent.kind === 'cancel') settled.add(intent.vm)
-    return intent.kind === 'start' || intent.kind === 'adjust' ? { ...intent, tuning: within(intent.tuning) } : intent
+    return intent.kind === 'start' || intent.kind === 'adjust'
+      ? { ...intent, tuning: within(intent.vm, intent.tuning) }
+      : intent
   })
   for (const m of view.migrations.in('pre-copy', 'post-copy')) {
     if (settled.has(m.vm) || (m.phase === 'pre-copy' && m.cancelling !== undefined)) continue
-    const rate = bytesPerSecond(slowest(share, ownCap(view.vmOf(m.vm))))
-    if (Math.abs((m.tuning.rate ?? 0) - rate) <= rate * worthAdjusting) continue
+    const rate = kept(m.vm, slowest(share, ownCap(view.vmOf(m.vm))))
+    if (rate === undefined || Math.abs((m.tuning.rate ?? 0) - rate) <= rate * worthAdjusting) continue
     bounded.push({
       kind: 'adjust',
       vm: m.vm,

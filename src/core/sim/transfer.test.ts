@@ -92,7 +92,11 @@ describe('a transfer', () => {
       flowOf(aTransfer({ options: { ...plainStart, channels }, ...change }), 100, 1)
     assert.deepEqual(of(1), { weight: 1, most: 100, crosses: [] })
     assert.deepEqual(of(8), { weight: 8, most: 800, crosses: [] })
-    assert.equal(of(8, { cap: 250 }).most, 250)
+    const capped = (channels: number, cap: number): number =>
+      flowOf(aTransfer({ options: { ...plainStart, channels }, cap }), 10_000_000, 1).most
+    assert.equal(capped(8, 25_000_000), 25_000_000)
+    // Packets of 128 pages, ten looks at the cap a second: less than that is not kept over channels.
+    assert.deepEqual([capped(2, 1_000_000), capped(1, 1_000_000)], [5_242_880, 1_000_000])
     assert.equal(of(0).weight, 1)
     // While the guest stands still QEMU takes the cap off: nobody else is worth its users' waiting.
     assert.deepEqual(

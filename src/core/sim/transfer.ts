@@ -21,6 +21,7 @@ import {
   channelBuffer,
   judgedEvery,
   leastRound,
+  leastOfChannels,
   squeezeMost,
   streamMost,
   throttleFirst,
@@ -111,7 +112,7 @@ export const wirePerByte = ({ options }: Transfer): number => wireShare[options.
 export const flowOf = (transfer: Transfer, perFlow: number, threadShare: number): Flow => {
   const streams = Math.max(1, transfer.options.channels)
   // While the guest stands still nothing holds QEMU back (migration_completion: the rate limit is taken off).
-  const cap = transfer.status === 'stopping' ? Number.POSITIVE_INFINITY : transfer.cap
+  const cap = transfer.status === 'stopping' ? Number.POSITIVE_INFINITY : Math.max(transfer.cap, leastKept(transfer))
   const squeezed = squeezeMost[transfer.options.compression] * wirePerByte(transfer)
   return {
     weight: streams,
@@ -119,6 +120,12 @@ export const flowOf = (transfer: Transfer, perFlow: number, threadShare: number)
     crosses: transfer.crosses,
   }
 }
+
+/** A cap below this is not kept. @unit bytes per second, on the wire */
+const leastKept = (transfer: Transfer): number => (usesChannels(transfer) ? leastOfChannels * wirePerByte(transfer) : 0)
+
+const usesChannels = ({ options: { channels, compression } }: Transfer): boolean =>
+  channels > 1 || compression !== 'none'
 
 /** Takes in what went over since the last time. */
 export function settle(transfer: Transfer, now: number): void {
@@ -137,8 +144,7 @@ const threshold = (transfer: Transfer): number =>
 
 /** What sockets hold counts as sent, and a guest stands still until they are empty. @unit bytes */
 const buffered = (transfer: Transfer): number => {
-  const { channels, compression } = transfer.options
-  return channels > 1 || compression !== 'none' ? (channels * channelBuffer) / wirePerByte(transfer) : 0
+  return usesChannels(transfer) ? (transfer.options.channels * channelBuffer) / wirePerByte(transfer) : 0
 }
 
 /** When this pass (or the rest) will be through at the present rate; undefined when nothing moves. @unit ms from now */

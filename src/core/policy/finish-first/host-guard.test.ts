@@ -17,10 +17,11 @@ import {
 import type { Observed } from '../../control/observed.ts'
 import { hostId, siteId } from '../../ids.ts'
 import { instant } from '../../instant.ts'
-import type { Snapshot } from '../../inventory/snapshot.ts'
-import { fraction, mebibytes } from '../../units.ts'
+import type { Path, Snapshot } from '../../inventory/snapshot.ts'
+import { fraction, mebibytes, megabitsPerSecond } from '../../units.ts'
 import { circumstancesOf } from './host-guard.ts'
 import { Lanes } from './lanes.ts'
+import { optionsFor } from './start-options-for.ts'
 
 const load = (busy: number, host = 'a-1'): Observed => ({
   kind: 'host-load',
@@ -37,6 +38,36 @@ const squeezing = (capacity: number, change: Partial<Snapshot> = {}): Snapshot =
   return { ...world, hosts: world.hosts.map(host => ({ ...host, compressions: ['zstd'] as const })) }
 }
 
+describe('a cap that is a promise', () => {
+  const optionsOn = (capacity: number, path: Partial<Path> = {}, bandwidth?: number) => {
+    const world = squeezing(capacity)
+    const [only] = world.paths
+    assert.ok(only !== undefined)
+    const state = driven([
+      [0, startOf({ ...world, paths: [{ ...only, ...path }] })],
+      [0, paused],
+    ])
+    const view = viewOf(state, instant(1_000), { admitting: true })
+    const [queued] = [...state.migrations.in('queued')]
+    assert.ok(queued !== undefined)
+    const allowed = bandwidth === undefined ? undefined : megabitsPerSecond(bandwidth)
+    const lanes = new Lanes(view.snapshot, new Map(), allowed)
+    const lane = lanes.lane(hostId('a-1'), hostId('b-1'))
+    const { compression, channels } = optionsFor(view.vmOf(queued.vm), lane, circumstancesOf(view, lanes, queued, lane))
+    return [compression, channels]
+  }
+
+  test('is given to one plain stream where it is too small for channels, which send 42 Mbit/s at least', () => {
+    assert.deepEqual(optionsOn(1_000), ['zstd', 3])
+    assert.deepEqual(optionsOn(1_000, {}, 10), ['none', 1])
+    assert.deepEqual(optionsOn(1_000, {}, 160), ['none', 1])
+    assert.deepEqual(optionsOn(1_000, {}, 200), ['zstd', 3])
+    assert.deepEqual(optionsOn(1_000, { perFlow: megabitsPerSecond(5) }, 20), ['none', 1])
+    assert.deepEqual(optionsOn(100, { background: megabitsPerSecond(40) }), ['none', 1])
+    assert.deepEqual(optionsOn(100), ['zstd', 1], 'no promise')
+  })
+})
+
 describe('an overloaded host', () => {
   const isSpared = (world: Snapshot, busy: number): boolean | undefined => {
     const state = driven([
@@ -47,7 +78,7 @@ describe('an overloaded host', () => {
     const view = viewOf(state, instant(1_000), { admitting: true })
     const queued = [...state.migrations.in('queued')].find(({ source }) => source === hostId('a-1'))
     assert.ok(queued !== undefined)
-    return circumstancesOf(view, new Lanes(view.snapshot, new Map(), undefined), queued).overloaded
+    return circumstancesOf(view, new Lanes(view.snapshot, new Map(), undefined), queued, undefined).overloaded
   }
 
   test('is asked to squeeze only what takes no more than a quarter of a processor', () => {

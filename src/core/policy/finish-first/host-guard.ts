@@ -7,7 +7,7 @@ import { hostLoad } from '../../forecast/host-signal.ts'
 import type { HostId } from '../../ids.ts'
 import type { Queued } from '../../migration/migration.ts'
 import type { Intent, PolicyView } from '../policy.ts'
-import type { Lanes } from './lanes.ts'
+import type { Lane, Lanes } from './lanes.ts'
 import { type Circumstances, sparesProcessors } from './start-options-for.ts'
 import { waysFrom } from './ways.ts'
 
@@ -18,7 +18,9 @@ export const circumstancesOf = (
   view: PolicyView,
   lanes: Lanes,
   { source, attempts, postponed = 0 }: Queued,
+  lane: Lane | undefined,
 ): Circumstances => ({
+  exact: lane !== undefined && lanes.needsExactCaps(lane),
   again: attempts > postponed,
   overloaded: isOverloadedNow(view, source) && isSparedSomewhere(view, lanes, source),
 })

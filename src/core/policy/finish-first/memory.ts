@@ -8,7 +8,7 @@ import { type Path, wayBetween } from '../../inventory/snapshot.ts'
 import type { PostCopy, PreCopy, Switchover } from '../../migration/migration.ts'
 import type { PolicyView } from '../policy.ts'
 import { isOverloadedNow } from './host-guard.ts'
-import { declaredFor, type Estimates, floor, Lanes, mostOf } from './lanes.ts'
+import { declaredFor, type Estimates, Lanes, mostOf } from './lanes.ts'
 import type { Queues } from './queues.ts'
 
 /** When bytes of a running attempt were last seen to move. */
@@ -96,7 +96,7 @@ export function look(memory: Memory, view: PolicyView): Memory {
     const isTold = between(m.startedAt, now) >= averageAfter && between(capSince, now) >= toldAfterCap
     // One that gets what one was seen to get lacks nothing.
     const most = Math.min(mostOf(lane, m.streams), lane.single * Math.max(1, m.streams))
-    const seen = add(through.get(path), m, most, isTold)
+    const seen = add(through.get(path), m, { most, least: lane.least, isTold })
     // What a host gets that has no processor left says nothing of squeezing, nor of streams: others use the path too.
     const { squeezed, fastest = 0 } = through.get(path) ?? {}
     through.set(path, isOverloadedNow(view, m.source) ? { ...seen, squeezed, fastest } : seen)
@@ -127,14 +127,21 @@ function muted(before: Memory['mute'], silent: ReadonlyMap<string, boolean>, now
 
 const nothing: Through = { goodput: 0, flows: 0, streams: 0, fastest: 0, greedy: false, squeezed: false }
 
-/** @param most what is known to bound it, whatever the path carries; one that does not reach its cap is held back by something else */
-function add(before: Through | undefined, m: Flowing, most: number, isTold: boolean): Through {
+interface Bounds {
+  /** What is known to bound it, whatever the path carries; one that does not reach its cap is held back by something else. */
+  readonly most: number
+  /** One with no higher cap waits. */
+  readonly least: number
+  readonly isTold: boolean
+}
+
+function add(before: Through | undefined, m: Flowing, { most, least, isTold }: Bounds): Through {
   const { goodput, flows, streams = 0, fastest, greedy, squeezed } = before ?? nothing
   // All of it is sent: what its rate was is the next one's already.
   if (m.phase === 'switchover' && m.finishing) return { goodput, flows, streams, fastest, greedy, squeezed }
   const rate = m.progress?.rate ?? 0
   const cap = m.tuning.rate ?? Number.POSITIVE_INFINITY
-  const waits = cap <= floor
+  const waits = cap <= least
   // The first seconds of a flow are in nobody's average yet.
   const settled = m.phase === 'pre-copy' && isTold
   const takesAll = settled && !waits && rate < Math.min(most, cap) * heldBack

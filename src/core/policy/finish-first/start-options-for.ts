@@ -59,18 +59,20 @@ export interface Circumstances {
   readonly again?: boolean
   /** The processors of its host have no time left for squeezing what one of its ways carries. */
   readonly overloaded?: boolean
+  /** Its cap is a promise, and smaller than what channels keep: one stream as it is. */
+  readonly exact?: boolean
 }
 
 export function optionsFor(
   vm: Vm,
   lane: Lane | undefined,
-  { again = false, overloaded = false }: Circumstances = {},
+  { again = false, overloaded = false, exact = false }: Circumstances = {},
 ): StartOptions {
   const postCopy = vm.policy.allow.includes('post-copy')
   return {
-    channels: streamsFor(vm, lane),
+    channels: exact ? 1 : streamsFor(vm, lane),
     // Squeezing goes over channels, and post-copy does not (QEMU 7.2).
-    compression: postCopy || again || overloaded ? 'none' : (lane?.compression ?? 'none'),
+    compression: postCopy || again || overloaded || exact ? 'none' : (lane?.compression ?? 'none'),
     autoConverge: !postCopy,
     postCopy,
     throttle: throttleFor(vm, Math.min(lane?.usual ?? Number.POSITIVE_INFINITY, lane?.own ?? Number.POSITIVE_INFINITY)),

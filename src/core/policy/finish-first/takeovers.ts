@@ -73,13 +73,10 @@ export class Takeovers {
         const sooner = (before: number, way: Lane): boolean => (before + size) / rateOf(way) <= endsAt * worthTakingOver
         const host = this.#idleWay(m, m.excluded, lane, sooner)
         if (host === undefined) continue
+        const way = this.#lanes.lane(m.source, host)
         const candidate = {
           vm: id,
-          options: optionsFor(
-            this.#view.vmOf(id),
-            this.#lanes.lane(m.source, host),
-            circumstancesOf(this.#view, this.#lanes, m),
-          ),
+          options: optionsFor(this.#view.vmOf(id), way, circumstancesOf(this.#view, this.#lanes, m, way)),
           prefer: host,
         }
         yield { kind: 'prepare', candidates: [candidate], atMost: 1 }

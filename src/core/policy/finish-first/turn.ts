@@ -7,6 +7,7 @@ import { bytesToMove } from '../../inventory/vm.ts'
 import { bytesPerSecond, showTime } from '../../units.ts'
 import { whyAdjusted } from '../../report/why-adjusted.ts'
 import type { Intent, PolicyView } from '../policy.ts'
+import { inSteps } from '../rate-step.ts'
 import { ladder } from './ladder.ts'
 import { isOverloadedNow } from './host-guard.ts'
 import { floor, type Lane, type Lanes } from './lanes.ts'
@@ -137,11 +138,11 @@ export class Turn {
     const yields = m.phase === 'pre-copy' ? this.#late.yields(m, lane) : undefined
     if (yields !== undefined) {
       on.flowing += 1
-      if (m.tuning.rate === undefined || m.tuning.rate > floor)
+      if (m.tuning.rate === undefined || m.tuning.rate > lane.least)
         this.intents.push({
           kind: 'adjust',
           vm: m.vm,
-          tuning: { ...m.tuning, rate: bytesPerSecond(floor) },
+          tuning: { ...m.tuning, rate: bytesPerSecond(lane.least) },
           why: yields,
         })
       return
@@ -151,7 +152,7 @@ export class Turn {
     const free = this.#lanes.isFree(lane, taken)
     const queue = this.#in(lane)
     const waits = this.#waitingRate(lane, queue)
-    const rate = free || !Number.isFinite(taken.rate) ? undefined : Math.max(waits, taken.rate)
+    const rate = free || !Number.isFinite(taken.rate) ? undefined : inSteps(Math.max(waits, taken.rate), lane.step)
     if (rate === waits) queue.warm = true
     const timeToHome = timeAt(m.progress?.remaining, rate ?? taken.rate)
     const adjusted = this.#adjustment(m, lane, rate, queue, timeToHome)
@@ -233,11 +234,18 @@ export class Turn {
       this.#start(m, lane, on, undefined)
       return
     }
-    const warms = !fair && queue.standing !== undefined && !queue.warm
+    // Where caps are promises and the least of them is much, nothing warms up on top of them.
+    const isLittle = lane.least <= floor || !this.#lanes.isBounded(lane)
+    const warms = !fair && queue.standing !== undefined && !queue.warm && isLittle
     if (!fair && !warms) return
     const rate = this.#lanes.isFree(lane, offered) || !Number.isFinite(offered.rate) ? undefined : offered.rate
     this.#lanes.take(lane, m.options.channels, busy)
-    this.#start(m, lane, on, rate === undefined ? undefined : Math.max(this.#waitingRate(lane, queue), rate))
+    this.#start(
+      m,
+      lane,
+      on,
+      rate === undefined ? undefined : inSteps(Math.max(this.#waitingRate(lane, queue), rate), lane.step),
+    )
     if (!fair) queue.warm = true
   }
 
@@ -262,9 +270,9 @@ export class Turn {
   }
 
   /** What one that has to wait may send meanwhile: the first of them warms up while a guest stands still. @unit bytes per second */
-  #waitingRate({ narrowest }: Lane, { standing, warm }: InQueue): number {
+  #waitingRate({ narrowest, least, step }: Lane, { standing, warm }: InQueue): number {
     const share = warm ? 0 : (standing ?? 0)
-    return Number.isFinite(narrowest) ? Math.max(floor, narrowest * share) : floor
+    return Number.isFinite(narrowest) ? Math.max(least, inSteps(narrowest * share, step)) : least
   }
 
   #adjustment(
@@ -291,7 +299,7 @@ export class Turn {
       first: first?.vm,
       firstTimeToHome: first?.timeToHome,
       timeToHome,
-      waits: rate !== undefined && rate <= floor,
+      waits: rate !== undefined && rate <= lane.least,
     })
     return { kind: 'adjust', vm: m.vm, tuning, why }
   }
