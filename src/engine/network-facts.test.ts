@@ -4,7 +4,7 @@ import { instant } from '../core/instant.ts'
 import { aPath } from '../../test/arbitraries.ts'
 import { hostId } from '../core/ids.ts'
 import type { HostState, LinkState } from '../core/network/link-state.ts'
-import { fraction, ms } from '../core/units.ts'
+import { fraction, megabitsPerSecond, ms } from '../core/units.ts'
 import { NetworkFacts, seenOfHosts } from './network-facts.ts'
 
 const why = { why: 'nobody looks' }
@@ -17,6 +17,7 @@ const link = (change: Partial<LinkState> = {}): LinkState => ({
   rtt: why,
   minRtt: why,
   queueingDelay: ms(0),
+  standingDelay: { why: 'no echo was asked for just now' },
   loss: why,
   bestFlow: why,
   measured: why,
@@ -45,6 +46,21 @@ test('at once when it becomes full, and when it is no more', () => {
 test('nothing of a path that nobody uses, or whose queue nobody can see', () => {
   const facts = new NetworkFacts()
   assert.deepEqual(facts.worthTelling([link({ flows: 0 }), link({ queueingDelay: why })], instant(0)), [])
+})
+
+test('where other people share the path: what stands there between the bursts of capped migrations', () => {
+  const path = aPath('a', 'b', { background: megabitsPerSecond(5) })
+  const told = (change: Partial<LinkState>) =>
+    new NetworkFacts().worthTelling([link({ queueingDelay: ms(25), ...change })], instant(0)).map(seen => seen.queueing)
+  const shared = { link: { name: 'a → b', path, sources: [], targets: [] } }
+  assert.deepEqual(told({ ...shared, standingDelay: ms(1) }), [1])
+  assert.deepEqual(told({ ...shared, standingDelay: ms(90) }), [90])
+  assert.deepEqual(told(shared), [25], 'echoes are filtered')
+  assert.deepEqual(
+    told({ standingDelay: ms(1) }),
+    [25],
+    'ours alone: they take all there is, and their queue is the path’s',
+  )
 })
 
 test('what is lost is told where it is known', () => {

@@ -35,10 +35,13 @@ export class NetworkFacts {
 }
 
 /** Undefined where none of our migrations flows, or nobody can see its queue. */
-function seenOn({ link, flows, queueingDelay, loss }: LinkState): SeenOnPath | undefined {
-  if (flows === 0 || typeof queueingDelay !== 'number') return undefined
+function seenOn({ link, flows, queueingDelay, standingDelay, loss }: LinkState): SeenOnPath | undefined {
+  if (flows === 0 || !isKnown(queueingDelay)) return undefined
   const lost = 'share' in loss ? loss.share : fraction(0)
-  return { from: link.path.from, to: link.path.to, queueing: queueingDelay, loss: lost }
+  // There all of ours are capped, and QEMU sends in bursts: their own queue is not a full path.
+  const isShared = (link.path.background ?? 0) > 0
+  const queueing = isShared && isKnown(standingDelay) ? standingDelay : queueingDelay
+  return { from: link.path.from, to: link.path.to, queueing, loss: lost }
 }
 
 /** Of hosts whose processors can be seen. */

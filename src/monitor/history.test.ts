@@ -154,6 +154,7 @@ test('what a probe found is kept at once, and not again as something new', () =>
     rtt: unknown,
     minRtt: unknown,
     queueingDelay: unknown,
+    standingDelay: unknown,
     loss: unknown,
     bestFlow: unknown,
     measured,

@@ -70,8 +70,9 @@ export interface NetworkMonitor {
 }
 
 const readEvery = ms(1_000)
-/** At rest. @unit ms */
+/** At rest; and where other people share a path that we use, so that their queue is told from ours. @unit ms */
 const pingEvery = ms(30_000)
+const pingSharedEvery = ms(5_000)
 /** Five echoes, the slowest two seconds late, over a slow connection. */
 const pingsWithin = ms(15_000)
 /** The first echoes wait until hosts had a chance to answer. */
@@ -128,7 +129,7 @@ export class Monitor implements NetworkMonitor {
     try {
       await Promise.all([
         ...this.#readers.map(({ reader, every }) => this.#follow(reader, every, signal)),
-        this.#pingAtRest(signal),
+        this.#askForEchoes(signal),
       ])
     } finally {
       for (const { reader } of this.#readers) reader.close()
@@ -188,18 +189,26 @@ export class Monitor implements NetworkMonitor {
     }
   }
 
-  async #pingAtRest(signal: AbortSignal): Promise<void> {
+  async #askForEchoes(signal: AbortSignal): Promise<void> {
     if (!(await this.#pause(firstPingAfter, signal))) return
     do {
       const rounds = new Map<MonitoredHost, PingTarget[]>()
       for (const { link, flows } of this.links()) {
-        if (flows > 0) continue
+        if (!this.#isPingDue(link, flows)) continue
         const pair = this.pairFor(link)
         if (pair === undefined) continue
         rounds.set(pair.from, [...(rounds.get(pair.from) ?? []), { to: pair.to.host, address: pair.to.address }])
       }
       await Promise.all([...rounds].map(([from, targets]) => this.#ping(from, targets, signal)))
-    } while (await this.#pause(pingEvery, signal))
+    } while (await this.#pause(pingSharedEvery, signal))
+  }
+
+  #isPingDue(link: Link, flows: number): boolean {
+    const before = this.pingOf(link)
+    const isShared = (link.path.background ?? 0) > 0
+    if (flows > 0) return isShared
+    // Two at rest are as far apart as that, give or take the time that an answer takes.
+    return before === undefined || this.#options.clock.now() - before.at >= pingEvery - pingSharedEvery / 2
   }
 
   async #ping(from: MonitoredHost, targets: readonly PingTarget[], signal: AbortSignal): Promise<void> {

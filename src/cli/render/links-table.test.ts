@@ -25,6 +25,7 @@ const state = (change: Partial<LinkState> = {}): LinkState => ({
   rtt: ms(87),
   minRtt: ms(41),
   queueingDelay: ms(46),
+  standingDelay: { why: 'no echo was asked for just now' },
   loss: { share: fraction(0.012), from: 'retransmissions' },
   bestFlow: megabitsPerSecond(20),
   measured: { rate: megabitsPerSecond(48), bound: 'full', at: instant(0), how: 'in-use' },

@@ -9,7 +9,7 @@ import type { Fraction, Milliseconds } from '../units.ts'
 export interface SeenOnPath {
   readonly from: SiteId | HostId
   readonly to: SiteId | HostId
-  /** Smoothed round trip less the least one, of our migrations' own connections. */
+  /** Round trip less the least one: smoothed, of our migrations' own connections; of the quickest echo where others share the path. */
   readonly queueing: Milliseconds
   /** Bytes sent again, of all that were sent in the last seconds. */
   readonly loss: Fraction

@@ -1,7 +1,7 @@
 /** From the folded state to what is shown and handed on: every path, every host, with a reason wherever something is not known. */
 import type { HostId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
-import { bytesPerSecond, fraction, ms } from '../units.ts'
+import { bytesPerSecond, fraction, type Milliseconds, ms } from '../units.ts'
 import type { HostState, LinkLoss, LinkState } from './link-state.ts'
 import { lastSeconds, windowSeconds } from './link-window.ts'
 import type { Link } from './network-map.ts'
@@ -11,6 +11,8 @@ import { isKnown, type NotKnown } from './reading.ts'
 
 /** Of our own flows. @unit s */
 const lossWindow = 30
+/** Echoes say so long what stands in queues now. @unit ms */
+const standsFor = 10_000
 /** Less than this was sent within the window: a share of it says nothing. @unit bytes */
 const leastForLoss = 64 * 1024
 
@@ -29,6 +31,7 @@ function linkState(state: NetworkState, link: Link, now: Instant): LinkState {
     ...usageOf(state, link, now),
     flows: flows.length,
     ...roundTrips(memory, flows, now),
+    standingDelay: standingOf(link, memory, now),
     loss: lossOf(memory, second, now),
     bestFlow: best > 0 ? bytesPerSecond(best) : { why: 'no migration used it within the last minute' },
     measured: memory.measured ?? { why: 'no migration and no probe went through it yet' },
@@ -54,6 +57,15 @@ function roundTrips(
   const { rtt } = ping.result
   const least = Math.min(rtt, leastRtt(memory, now) ?? ping.result.minRtt)
   return { rtt, minRtt: ms(least), queueingDelay: ms(rtt - least) }
+}
+
+/** What stands there ever since we look shows against the round trip that is stated. */
+function standingOf({ path }: Link, memory: LinkMemory, now: Instant): Milliseconds | NotKnown {
+  const { ping } = memory
+  if (ping === undefined || now < ping.at || now - ping.at > standsFor) return { why: 'no echo was asked for just now' }
+  if (!isKnown(ping.result)) return ping.result
+  const { minRtt } = ping.result
+  return ms(Math.max(0, minRtt - Math.min(leastRtt(memory, now) ?? minRtt, path.rtt ?? minRtt)))
 }
 
 function lossOf(memory: LinkMemory, second: number, now: Instant): LinkLoss | NotKnown {

@@ -35,6 +35,11 @@ export interface LinkState {
   readonly minRtt: Milliseconds | NotKnown
   /** Smoothed round trip less the least of the last minutes: what stands in queues, ours or anyone's. */
   readonly queueingDelay: Milliseconds | NotKnown
+  /**
+   * The quickest of a handful of echoes less the least of the last minutes: what stands in queues even between the bursts that a capped
+   * migration sends, so other people's. Asked for where they share the path.
+   */
+  readonly standingDelay: Milliseconds | NotKnown
   readonly loss: LinkLoss | NotKnown
   /** The most that one connection of ours got for about a second, within the last minute. */
   readonly bestFlow: BytesPerSecond | NotKnown

@@ -151,6 +151,24 @@ describe('a path', () => {
     assert.equal(link(state, 1).minRtt, 40)
   })
 
+  test('what stands on it is told by the quickest of a few echoes, against the least seen or stated, for ten seconds', () => {
+    const echoes = (n: number, minRtt: number) => ({
+      from: a1,
+      to: b1,
+      at: instant(began + n * 1_000),
+      result: { rtt: ms(minRtt + 20), minRtt: ms(minRtt), loss: fraction(0), sent: 5 },
+    })
+    const stands = (state: NetworkState, n: number) => link(state, n).standingDelay
+    assert.deepEqual(stands(fresh(), 0), { why: 'no echo was asked for just now' })
+    const first = observePing(fresh(), echoes(0, 40))
+    assert.equal(stands(first, 0), 0)
+    assert.deepEqual(
+      [stands(observePing(first, echoes(5, 130)), 14), stands(observePing(first, echoes(5, 41)), 14)],
+      [90, 1],
+    )
+    assert.deepEqual(stands(first, 11), { why: 'no echo was asked for just now' })
+  })
+
   test('its capacity is what went through while a queue stood for two seconds; else at least what went through', () => {
     const at = (n: number, rtt: number) =>
       reading(n, {
