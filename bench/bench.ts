@@ -7,6 +7,7 @@ import { cpus, totalmem } from 'node:os'
 import { table } from '../src/cli/render/table.ts'
 import { aimd } from './aimd.ts'
 import { controller } from './controller.ts'
+import { downtime } from './downtime.ts'
 import { fidelity } from './fidelity.ts'
 import { lab } from './lab.ts'
 import { libvirt } from './libvirt.ts'
@@ -26,6 +27,7 @@ const benches: Readonly<Record<string, Bench>> = {
   controller,
   monitor,
   overhead,
+  downtime,
   simulator,
   fidelity,
   lab,

@@ -136,6 +136,26 @@ describe('the preflight of libvirt hosts', { skip: whyNot() ?? false }, () => {
     assert.deepEqual(ofHosts(found), ['tls-none'])
   })
 
+  test('sockets that hold more than a slow path carries away in time, until the host is told otherwise', async () => {
+    const slow = configWith(text => text.replace(/capacity: .*/, 'capacity: 30Mbit/s'))
+    const { findings, code } = await check(slow)
+    const unsent = findings.filter(({ rule }) => rule.startsWith('unsent-'))
+    assert.deepEqual(
+      unsent.map(({ rule, severity, host, target }) => [rule, severity, host, target]),
+      [['unsent-bytes', 'note', 'a-1', null]],
+    )
+    assert.equal(code, 0)
+    assert.match(unsent[0]?.says ?? '', /is 4294967295\).* at the 30\.0 Mbit\/s to b/)
+    const [command = ''] = /sysctl -w \S+/.exec(unsent[0]?.next ?? '') ?? []
+    await on(home, ...command.split(' '))
+    try {
+      assert.deepEqual(ofHosts(await check(slow)), ['tls-none'])
+    } finally {
+      await on(home, 'sysctl', '-w', 'net.ipv4.tcp_notsent_lowat=4294967295')
+    }
+    assert.ok(ofHosts(await check(configWith(text => text.replace(/ +capacity: .*\n/, '')))).includes('unsent-unknown'))
+  })
+
   test('versions, features and memory of hosts are in the report', async () => {
     const { hosts } = (await check(lab.config)) as unknown as {
       readonly hosts: readonly {

@@ -82,7 +82,7 @@ export const within = (snapshot: Snapshot, deadline: Milliseconds | undefined): 
   deadline === undefined ? snapshot : { ...snapshot, deadline }
 
 /** Of paths that lifeboat.yaml says little of, what was measured before. */
-function withPriors({ stateDir, clock }: Fleet, snapshot: Snapshot): Snapshot {
+export function withPriors({ stateDir, clock }: Fleet, snapshot: Snapshot): Snapshot {
   const file = historyFile(stateDir)
   if (!existsSync(file)) return snapshot
   const history = new HistoryRecorder(file, message => err(`warning: ${message}`))

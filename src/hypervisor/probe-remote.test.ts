@@ -44,6 +44,8 @@ describe('the system', () => {
     assert.equal(seen.system.root, process.getuid?.() === 0)
     assert.ok(Math.abs(seen.system.clockAhead ?? Number.NaN) < 1_000)
     assert.ok(seen.system.clockWithin < 2_000)
+    assert.ok((seen.system.tcpUnsentMost ?? 0) > 0)
+    assert.ok((seen.system.tcpBufferMost ?? 0) > 0)
   })
 
   test('its clock is compared with the middle of the shortest round trip', async () => {
@@ -63,6 +65,8 @@ describe('the system', () => {
       'kernel 6.1',
       'hostname far',
       'root 1000',
+      'tcp_notsent_lowat -1',
+      'tcp_wmem 4096\t16384\t4194304',
       'interface br0',
       'interface lo',
       'resolves no',
@@ -81,12 +85,20 @@ describe('the system', () => {
         clockAhead: undefined,
         clockWithin: 0,
         root: false,
+        tcpUnsentMost: 4_294_967_295,
+        tcpBufferMost: 4_194_304,
         migrationTls: { state: 'expired', file: '/etc/pki/qemu/server-cert.pem' },
         clientTls: { state: 'none' },
       },
     )
     assert.equal(kernel, '6.1')
     assert.deepEqual(interfaces, ['br0', 'lo'])
+  })
+
+  test('a kernel that does not tell what may stand unsent', async () => {
+    const remote = answering(() => ({ stdout: 'hostname far\ntcp_notsent_lowat \ntcp_wmem \n' }))
+    const { system } = await probeSystem(remote, '', wall, soon())
+    assert.deepEqual([system?.tcpUnsentMost, system?.tcpBufferMost], [undefined, undefined])
   })
 
   test('a host without a shell is one of which less is known', async () => {

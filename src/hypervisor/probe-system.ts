@@ -1,6 +1,6 @@
-/** What only a command on a host can tell: its clock, how fast it finds its own name, its interfaces and certificates. Changes nothing there. */
+/** What only a command on a host can tell: its clock, how fast it finds its own name, its interfaces, sockets and certificates. Changes nothing there. */
 import type { CertificateState, SystemProfile } from '../core/preflight/host-profile.ts'
-import { type Milliseconds, ms } from '../core/units.ts'
+import { type Bytes, bytes, type Milliseconds, ms } from '../core/units.ts'
 import type { Clock } from '../time/clock.ts'
 import { CommandUnavailable, HostUnreachable, type Remote } from '../remote/remote.ts'
 import type { SystemSeen } from './preflight-probe.ts'
@@ -9,6 +9,7 @@ import type { SystemSeen } from './preflight-probe.ts'
 const script = `LC_ALL=C; export LC_ALL
 echo "kernel $(uname -r)"
 echo "root $(id -u)"
+for i in tcp_notsent_lowat tcp_wmem; do echo "$i $(cat /proc/sys/net/ipv4/$i 2>/dev/null)"; done
 name=$(hostname 2>/dev/null || uname -n)
 echo "hostname $name"
 for i in /sys/class/net/*; do echo "interface \${i##*/}"; done
@@ -70,6 +71,8 @@ export async function probeSystem(
       clockAhead: ahead,
       clockWithin: within,
       root: one('root') === '0',
+      tcpUnsentMost: lastSize(one('tcp_notsent_lowat')),
+      tcpBufferMost: lastSize(one('tcp_wmem')),
       migrationTls: certificate(one('migration')),
       clientTls: certificate(one('client')),
     }
@@ -79,6 +82,14 @@ export async function probeSystem(
     if (error instanceof HostUnreachable || error instanceof CommandUnavailable) return unknown(error.message)
     throw error
   }
+}
+
+/** The last number of a kernel's setting. */
+function lastSize(text: string | undefined): Bytes | undefined {
+  const last = /-?\d+$/.exec(text?.trim() ?? '')?.[0]
+  if (last === undefined) return undefined
+  // Older kernels print it signed: no limit is -1 there.
+  return bytes(Number(last) >>> 0)
 }
 
 function certificate(text: string | undefined): CertificateState {

@@ -5,7 +5,7 @@ import { summaryOf } from '../../core/preflight/summary.ts'
 import { gatherPreflight, type Question } from '../../engine/gather-preflight.ts'
 import { takeSnapshot } from '../../engine/take-snapshot.ts'
 import { exitCode, usageError } from '../exit.ts'
-import { type Fleet, questionOf, withFleet } from '../fleet.ts'
+import { type Fleet, questionOf, withFleet, withPriors } from '../fleet.ts'
 import { flowing } from '../help-text.ts'
 import { err, formatOf, outJson, outLines } from '../output.ts'
 import { checkJson } from '../render/check-json.ts'
@@ -46,7 +46,8 @@ What each rule means: docs/libvirt.md.`),
         const onProgress = flags.quiet === true ? () => undefined : (line: string) => err(`check: ${line}`)
         const { config, clock, hosts } = fleet
         onProgress(`asking ${config.sites.flatMap(each => each.hosts).length} hosts for their VMs`)
-        const taken = await takeSnapshot(config, hosts, clock, signal)
+        const asked = await takeSnapshot(config, hosts, clock, signal)
+        const taken = { ...asked, snapshot: withPriors(fleet, asked.snapshot) }
         const facts = await gatherPreflight({ config, taken, question, clock, onProgress }, signal)
         const found = preflight(facts)
         const left = config.sites.filter(({ name }) => question.endangered.includes(name))

@@ -49,6 +49,10 @@ export interface SystemProfile {
   readonly clockWithin: Milliseconds
   /** Whether commands run as root, as the daemon does. */
   readonly root: boolean
+  /** Of a socket, what may be written to it and not sent yet (net.ipv4.tcp_notsent_lowat), in the host's own network namespace. */
+  readonly tcpUnsentMost: Bytes | undefined
+  /** What it may hold in all (the last of net.ipv4.tcp_wmem). */
+  readonly tcpBufferMost: Bytes | undefined
   /** For memory on its way (qemu.conf, migrate_tls_x509_cert_dir, default_tls_x509_cert_dir). */
   readonly migrationTls: CertificateState
   /** With which its daemon shows itself to another daemon (qemu+tls). */

@@ -4,9 +4,9 @@ import { hostId, siteId, vmId } from '../ids.ts'
 import { instant } from '../instant.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import { defaultVmPolicy, type Vm } from '../inventory/vm.ts'
-import { mebibytes } from '../units.ts'
+import { bytes, mebibytes, megabitsPerSecond, ms } from '../units.ts'
 import { preflight, type PreflightFacts, type VmVerdict } from './preflight.ts'
-import { sampleAnswer, sampleHost, sampleLink, sampleVm } from './sample-profiles.ts'
+import { sampleAnswer, sampleHost, sampleLink, sampleSystem, sampleVm } from './sample-profiles.ts'
 import { showSummary, summaryOf } from './summary.ts'
 import type { VmProfile } from './vm-profile.ts'
 
@@ -204,6 +204,47 @@ describe('all together', () => {
     )
     assert.deepEqual(summaryOf(found, [a1]).silent, [a1])
     assert.match(showSummary(summaryOf(found, [a1])), /not known what runs on a-1/)
+  })
+
+  describe('what stands unsent in sockets is told once for a host', () => {
+    const system = { ...sampleSystem, tcpUnsentMost: bytes(4_294_967_295) }
+    const hosts = [sampleHost('a-1', { system }), sampleHost('b-1', { system }), sampleHost('b-2', { system })]
+    const unstated = { rtt: undefined, loss: undefined, perFlow: undefined, background: undefined }
+    const found = (change: Partial<Snapshot>, vm: Partial<Vm> = {}) => {
+      const vms = many.slice(0, 3)
+      const snapshot = { ...snapshotOf(vms.map(each => inventoryVm(each, vm))), ...change }
+      const { findings } = preflight(factsWith(vms, { snapshot, hosts }))
+      return findings.map(({ reason, host, target, severity }) => [reason.rule, host, target, severity])
+    }
+    const path = (rate: number | undefined) => ({
+      paths: [
+        {
+          from: siteId('a'),
+          to: siteId('b'),
+          capacity: rate === undefined ? undefined : megabitsPerSecond(rate),
+          ...unstated,
+        },
+      ],
+    })
+
+    test('of those that send, not of those that receive', () =>
+      assert.deepEqual(found(path(30)), [['unsent-bytes', a1, undefined, 'note']]))
+    test('not on a path that is fast', () => assert.deepEqual(found(path(1_000)), []))
+    test('a narrow uplink is slow too', () => {
+      const sites = [
+        { id: siteId('a'), safe: false, uplink: megabitsPerSecond(50) },
+        { id: siteId('b'), safe: true, uplink: undefined },
+      ]
+      assert.deepEqual(found({ ...path(undefined), sites }), [['unsent-bytes', a1, undefined, 'note']])
+    })
+    test('that a card is fast says nothing of the path', () => {
+      const cards = snapshotOf([]).hosts.map(host => ({ ...host, nic: megabitsPerSecond(10_000) }))
+      assert.deepEqual(found({ ...path(undefined), hosts: cards }), [['unsent-unknown', a1, undefined, 'note']])
+    })
+    test('where guests may stand still for long, or stay, it does not matter', () => {
+      assert.deepEqual(found(path(30), { policy: { ...defaultVmPolicy, maxDowntime: ms(10_000) } }), [])
+      assert.deepEqual(found(path(30), { policy: { ...defaultVmPolicy, action: 'stay' } }), [])
+    })
   })
 
   test('a thousand VMs and twenty targets take a moment', () => {

@@ -4,12 +4,24 @@
  */
 import type { HostId, SiteId, VmId } from '../ids.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
+import { mayNotMove } from '../inventory/vm.ts'
 import { planEvacuation } from '../plan/plan-evacuation.ts'
 import type { Refusal } from '../plan/refusal.ts'
 import type { HostProfile, SilentHost } from './host-profile.ts'
 import type { LinkProfile } from './link-profile.ts'
-import { type Finding, hostRules, linkRules, type Reason, severityOf, targetRules, vmRules } from './rule-table.ts'
+import type { SourceFacts } from './reason.ts'
+import {
+  type Finding,
+  hostRules,
+  linkRules,
+  type Reason,
+  severityOf,
+  sourceRules,
+  targetRules,
+  vmRules,
+} from './rule-table.ts'
 import type { TargetAnswer, VmProfile } from './vm-profile.ts'
+import { waysOut } from './ways-out.ts'
 
 export interface PreflightFacts {
   /** Hosts, sites, paths and VMs with their rules, as for a plan. */
@@ -65,6 +77,10 @@ export function preflight(facts: PreflightFacts): Preflight {
   const ofHosts = [
     ...silent.map(({ id, why }) => about({ rule: 'silent', why }, id)),
     ...from.flatMap(host => hostRules.flatMap(rule => rule(host, 'source')).map(reason => about(reason, host.id))),
+    ...from.flatMap(host => {
+      const leaving = sourceFacts(facts.snapshot, host.id, to)
+      return sourceRules.flatMap(rule => rule(host, leaving)).map(reason => about(reason, host.id))
+    }),
     ...to.flatMap(host => hostRules.flatMap(rule => rule(host, 'target')).map(reason => about(reason, host.id))),
   ]
   const tried = new Map(facts.links.map(link => [`${link.from} ${link.to}`, link]))
@@ -132,6 +148,14 @@ export function preflight(facts: PreflightFacts): Preflight {
       ...unseen(facts),
     ],
   }
+}
+
+function sourceFacts(snapshot: Snapshot, host: HostId, to: readonly HostProfile[]): SourceFacts {
+  const limits = snapshot.vms
+    .filter(vm => vm.host === host && mayNotMove(vm) === undefined)
+    .map(({ policy }) => policy.maxDowntime)
+  const [strictest] = limits.toSorted((a, b) => a - b)
+  return { ways: waysOut(snapshot, host, to), strictest }
 }
 
 /** Lifeboat knows VMs by their names, on all hosts it knows. */

@@ -9,7 +9,8 @@ import { linkRules as aboutLinks, linkTable, type LinkReasons } from './link-rul
 import { machineTable, machineTargetRules, type MachineReasons } from './machine-rules.ts'
 import { networkTable, networkTargetRules, networkVmRules, type NetworkReasons } from './network-rules.ts'
 import { placementTable, placementTargetRules, type PlacementReasons } from './placement-rules.ts'
-import type { HostRule, LinkRule, Row, Severity, Table, TargetRule, VmRule } from './reason.ts'
+import type { HostRule, LinkRule, Row, Severity, SourceRule, Table, TargetRule, VmRule } from './reason.ts'
+import { socketSourceRules, socketTable, type SocketReasons } from './socket-rules.ts'
 import { tlsLinkRules, tlsTable, type TlsReasons } from './tls-rules.ts'
 
 export interface Reasons
@@ -21,6 +22,7 @@ export interface Reasons
     DeviceReasons,
     IdentityReasons,
     HostReasons,
+    SocketReasons,
     LinkReasons,
     TlsReasons {}
 export type RuleName = keyof Reasons
@@ -35,6 +37,7 @@ export const ruleTable: Table<Reasons> = {
   ...deviceTable,
   ...identityTable,
   ...hostTable,
+  ...socketTable,
   ...linkTable,
   ...tlsTable,
 }
@@ -43,6 +46,7 @@ export const ruleTable: Table<Reasons> = {
 type Rule<F extends (...args: never) => unknown> = (...args: Parameters<F>) => readonly Reason[]
 
 export const hostRules: readonly Rule<HostRule<object>>[] = aboutHosts
+export const sourceRules: readonly Rule<SourceRule<object>>[] = socketSourceRules
 export const linkRules: readonly Rule<LinkRule<object>>[] = [...aboutLinks, ...tlsLinkRules]
 export const vmRules: readonly Rule<VmRule<object>>[] = [
   ...identityVmRules,

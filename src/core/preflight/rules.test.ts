@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { bytes, mebibytes, ms } from '../units.ts'
+import { siteId } from '../ids.ts'
+import { bytes, mebibytes, megabitsPerSecond, ms } from '../units.ts'
 import type { HostProfile } from './host-profile.ts'
 import type { LinkProfile } from './link-profile.ts'
+import type { SourceFacts } from './reason.ts'
 import {
   hostRules,
   linkRules,
@@ -13,6 +15,7 @@ import {
   type RuleName,
   ruleTable,
   sentenceOfReason,
+  sourceRules,
   targetRules,
   vmRules,
 } from './rule-table.ts'
@@ -28,6 +31,22 @@ const told = (reasons: readonly Reason[]): readonly RuleName[] => {
 
 const ofHost = (change: Partial<HostProfile>, role: 'source' | 'target' = 'source') =>
   told(hostRules.flatMap(rule => rule(sampleHost('a-1', change), role)))
+const bothWays: SourceFacts = {
+  ways: [
+    { to: siteId('b'), rate: megabitsPerSecond(1_000) },
+    { to: siteId('c'), rate: megabitsPerSecond(30) },
+  ],
+  strictest: ms(300),
+}
+const leaving = (
+  system: Partial<NonNullable<HostProfile['system']>>,
+  facts: Partial<SourceFacts> = {},
+): readonly RuleName[] =>
+  told(
+    sourceRules.flatMap(rule =>
+      rule(sampleHost('a-1', { system: { ...sampleSystem, ...system } }), { ...bothWays, ...facts }),
+    ),
+  )
 const ofVm = (change: Partial<VmProfile>, source: Partial<HostProfile> = {}) =>
   told(vmRules.flatMap(rule => rule(sampleVm('web-1', change), sampleHost('a-1', source))))
 const atTarget = (
@@ -55,6 +74,7 @@ const between = (
 test('where all is in order nothing is said', () => {
   assert.deepEqual(ofHost({}), [])
   assert.deepEqual(ofHost({}, 'target'), [])
+  assert.deepEqual(leaving({}), [])
   assert.deepEqual(ofVm({}), [])
   assert.deepEqual(atTarget({ disks: [sampleDisk()] }), [])
   assert.deepEqual(between({}, {}), [])
@@ -80,6 +100,48 @@ describe('hosts', () => {
   })
   test('a source may be reached at whatever address', () => assert.deepEqual(ofHost({ address: 'localhost' }), []))
   test('a plain QEMU host is asked for no features', () => assert.deepEqual(ofHost({ features: undefined }), []))
+})
+
+describe('what stands unsent when a guest is switched over', () => {
+  const unlimited = { tcpUnsentMost: bytes(4_294_967_295) }
+  const only = (rate: number | undefined): Partial<SourceFacts> => ({
+    ways: [{ to: siteId('b'), rate: rate === undefined ? undefined : megabitsPerSecond(rate) }],
+  })
+  const cases: readonly (readonly [what: string, Parameters<typeof leaving>, readonly RuleName[]])[] = [
+    ['a slow way, beside a fast one', [unlimited], ['unsent-bytes']],
+    ['a fast way', [unlimited, only(1_000)], []],
+    ['just slow enough', [unlimited, only(335)], ['unsent-bytes']],
+    ['just not', [unlimited, only(336)], []],
+    ['a guest that may stand still for longer', [unlimited, { ...only(100), strictest: ms(2_000) }], []],
+    ['none that would leave', [unlimited, { strictest: undefined }], []],
+    ['a way of which nothing is known', [unlimited, only(undefined)], ['unsent-unknown']],
+    ['a way that carries nothing', [unlimited, only(0)], []],
+    ['no way at all', [unlimited, { ways: [] }], []],
+    ['a limit that was set and is not enough', [{ tcpUnsentMost: mebibytes(2) }], ['unsent-bytes']],
+    ['one that is', [{ tcpUnsentMost: mebibytes(1) }], []],
+    ['small buffers', [{ ...unlimited, tcpBufferMost: bytes(65_536) }], []],
+    ['a kernel that does not tell', [{ tcpUnsentMost: undefined }], []],
+  ]
+  for (const [what, change, rules] of cases) test(what, () => assert.deepEqual(leaving(...change), rules))
+
+  test('a host without a shell: not known', () =>
+    assert.deepEqual(
+      sourceRules.flatMap(rule => rule(sampleHost('a-1', { system: undefined }), bothWays)),
+      [],
+    ))
+  test('the numbers are those of the slowest way, and of no more than a socket may hold', () => {
+    leaving(unlimited)
+    const reason = seen.get('unsent-bytes')
+    assert.ok(reason?.rule === 'unsent-bytes')
+    assert.equal(reason.most, 4 * 1_048_576)
+    assert.equal(reason.to, 'c')
+    assert.equal(Math.round(reason.takes), 1118)
+    assert.match(
+      sentenceOfReason(reason),
+      /up to 4\.00 MiB .* is 4294967295.*: 1\.1 s at the 30\.0 Mbit\/s to c.*300 ms/,
+    )
+    assert.match(nextStepOf(reason), /sysctl -w net\.ipv4\.tcp_notsent_lowat=131072 .*\/etc\/sysctl\.d\//)
+  })
 })
 
 describe('VMs', () => {

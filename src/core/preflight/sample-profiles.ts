@@ -13,6 +13,8 @@ export const sampleSystem: SystemProfile = {
   clockAhead: 0,
   clockWithin: ms(5),
   root: true,
+  tcpUnsentMost: bytes(131_072),
+  tcpBufferMost: mebibytes(4),
   migrationTls: { state: 'good', file: '/etc/pki/qemu/server-cert.pem' },
   clientTls: { state: 'good', file: '/etc/pki/libvirt/clientcert.pem' },
 }
