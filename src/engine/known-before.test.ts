@@ -11,6 +11,7 @@ const prior = (change: Partial<Prior> = {}): Prior => ({
   capacity: { rate: megabitsPerSecond(90), bound: 'full' },
   rtt: ms(41),
   loss: undefined,
+  bestFlow: undefined,
   perFlow: undefined,
   background: undefined,
   until: instant(0),

@@ -19,6 +19,7 @@ const link = (change: Partial<LinkState> = {}): LinkState => ({
   queueingDelay: ms(0),
   loss: why,
   bestFlow: why,
+  loneFlow: why,
   measured: why,
   trend: [],
   lastProbe: undefined,

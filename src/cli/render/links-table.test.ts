@@ -27,6 +27,7 @@ const state = (change: Partial<LinkState> = {}): LinkState => ({
   queueingDelay: ms(46),
   loss: { share: fraction(0.012), from: 'retransmissions' },
   bestFlow: megabitsPerSecond(20),
+  loneFlow: megabitsPerSecond(9),
   measured: { rate: megabitsPerSecond(48), bound: 'full', at: instant(0), how: 'in-use' },
   trend: [0, 3e6, 5e6],
   lastProbe: undefined,
@@ -84,7 +85,8 @@ describe('the table of paths', () => {
       capacity: { rate: megabitsPerSecond(47), bound: 'at-least' },
       rtt: ms(41),
       loss: undefined,
-      perFlow: bytesPerSecond(0),
+      bestFlow: bytesPerSecond(0),
+      perFlow: undefined,
       background: megabitsPerSecond(3),
       until: instant(0),
     } as const

@@ -138,6 +138,16 @@ export function pathBetween(snapshot: Snapshot, from: HostId, to: HostId): Path 
   return fromItsSite?.get(to) ?? (toSite === undefined ? undefined : fromItsSite?.get(toSite))
 }
 
+export const unknownPath = (from: SiteId, to: SiteId): Path => ({
+  from,
+  to,
+  capacity: undefined,
+  rtt: undefined,
+  loss: undefined,
+  perFlow: undefined,
+  background: undefined,
+})
+
 /** Ways nobody declared, one for each pair of sites. */
 const undeclared = new WeakMap<Snapshot, Map<string, Path>>()
 
@@ -151,8 +161,7 @@ export function wayBetween(snapshot: Snapshot, from: HostId, to: HostId): Path |
   const key = `${a} ${b}`
   const known = all.get(key)
   if (known !== undefined) return known
-  const unknown = { capacity: undefined, rtt: undefined, loss: undefined, perFlow: undefined, background: undefined }
-  const way: Path = { from: a, to: b, ...unknown }
+  const way = unknownPath(a, b)
   all.set(key, way)
   return way
 }
