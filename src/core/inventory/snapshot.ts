@@ -32,6 +32,8 @@ export interface Path {
   readonly to: SiteId | HostId
   /** What all flows together can get. */
   readonly capacity: BytesPerSecond | undefined
+  /** Who says so: lifeboat.yaml, or what was measured in peace. @default stated */
+  readonly capacityFrom?: 'stated' | 'before' | undefined
   readonly rtt: Milliseconds | undefined
   readonly loss: Fraction | undefined
   /** What one TCP stream can get. */
