@@ -1,12 +1,14 @@
 /** Whole evacuations of real guests, through the command line, with what goes wrong on such a day. The guests' own ticks are the judge. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { parse, stringify } from 'yaml'
+import { z } from 'zod'
 import { hostId, siteId, vmId } from '../src/core/ids.ts'
-import { ms } from '../src/core/units.ts'
+import { megabitsPerSecond, ms } from '../src/core/units.ts'
 import { changeLink, killVm, linkOf } from '../src/lab/lab-harm.ts'
 import { vmsFolder } from '../src/lab/lab-names.ts'
 import { endProcesses, processesNaming } from '../src/lab/processes.ts'
@@ -121,6 +123,29 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
     const dry = await lifeboat('evacuate', from, '--to', to, '--dry-run')
     assert.equal(dry.code, 0, dry.stderr)
     await assertAllLive(from)
+  })
+
+  test('where lifeboat.yaml names no path, as init writes it, what was measured in peace is what a plan goes by', async () => {
+    const { paths: _left, ...rest } = z.record(z.string(), z.unknown()).parse(parse(readFileSync(lab.config, 'utf8')))
+    const pathless = join(dirname(lab.config), 'pathless.yaml')
+    writeFileSync(pathless, stringify({ ...rest, stateDir: join(dirname(lab.config), 'pathless') }))
+    const knowing = (...args: string[]) => runLifeboat(['--config', pathless, ...args])
+    const link = linkOf(lab.record, 'a', 'b')
+    const unknown = await knowing('plan', from, '--to', to)
+    assert.match(unknown.stdout, /^No capacity is stated for the paths/m)
+    await changeLink(testRoot, lab.record, link, { capacity: megabitsPerSecond(40) }, never)
+    try {
+      const { code, stderr } = await knowing('links', '--probe', '--probe-bytes', '4MiB')
+      assert.equal(code, 0, stderr)
+      assert.match(stderr, /a → b: [34]\d\.\d Mbit\/s .*ended by queueing/)
+    } finally {
+      await changeLink(testRoot, lab.record, link, { capacity: megabitsPerSecond(400) }, never)
+    }
+    const { code, stdout, stderr } = await knowing('plan', from, '--to', to)
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, new RegExp(`measured before .*: ${from} → ${to} [34]\\d\\.\\d Mbit/s$`, 'm'))
+    assert.match(stdout, /^All home after \d/m)
+    assert.match(stdout, /^Physical limits: makespan \d/m)
   })
 
   test('without a terminal it asks for --yes', async () => {

@@ -19,8 +19,8 @@ before(() => {
 })
 after(() => rmSync(dir, { recursive: true, force: true }))
 
-/** A run in which everything took so many times as long as was predicted. */
-function aRun(stateDir: string, id: string, world: Started['world'], ratio: number): void {
+/** A run in which everything took so many times as long as was predicted. @param vms that came home */
+function aRun(stateDir: string, id: string, world: Started['world'], ratio: number, vms = 20): void {
   const file = journalOf(stateDir, evacuationId(id))
   mkdirSync(dirname(file), { recursive: true })
   const journal = createJournal(file)
@@ -29,7 +29,7 @@ function aRun(stateDir: string, id: string, world: Started['world'], ratio: numb
   const started = startedFrom(aSnapshot({ vms: someVms(1) }), { world })
   journal.append([
     { at: instant(0), event: started, commands: [] },
-    ...Array.from({ length: 20 }, (_, n) => ({
+    ...Array.from({ length: vms }, (_, n) => ({
       at: instant(1),
       event: { ...judged, vm: vmId(`vm-${n}`) },
       commands: [],
@@ -48,6 +48,15 @@ test('the newest runs with the same driver are learned from, others are not', ()
   assert.equal(factorsAt(learnedBefore(stateDir, 'libvirt') ?? uncorrected, 0).p50, 9)
   for (let n = 3; n <= 7; n += 1) aRun(stateDir, `a-2026010${n}-000000`, 'qemu', 2)
   assert.equal(factorsAt(learnedBefore(stateDir, 'qemu') ?? uncorrected, 0).p50, 2, 'long ago is forgotten')
+})
+
+test('runs with another driver, and such as taught nothing, take nobody’s place among the newest', () => {
+  const stateDir = join(dir, 'crowded')
+  aRun(stateDir, 'a-20260101-000000', 'libvirt', 3)
+  for (let n = 2; n <= 9; n += 1) aRun(stateDir, `a-2026010${n}-000000`, 'qemu', 2)
+  for (let n = 10; n <= 16; n += 1) aRun(stateDir, `a-202601${n}-000000`, 'libvirt', 2, 0)
+  assert.equal(factorsAt(learnedBefore(stateDir, 'libvirt') ?? uncorrected, 0).p50, 3)
+  assert.equal(factorsAt(learnedBefore(stateDir, 'qemu') ?? uncorrected, 0).p50, 2)
 })
 
 test('a journal that cannot be read is passed over', () => {

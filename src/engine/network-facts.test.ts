@@ -20,6 +20,7 @@ const link = (change: Partial<LinkState> = {}): LinkState => ({
   standingDelay: { why: 'no echo was asked for just now' },
   loss: why,
   bestFlow: why,
+  loneFlow: why,
   measured: why,
   trend: [],
   lastProbe: undefined,

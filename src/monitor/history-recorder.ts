@@ -1,6 +1,6 @@
 /** Writes what is known of every path into the history, once a second. Never throws: trouble is told once, and tried again after a while. */
 import type { Instant } from '../core/instant.ts'
-import type { LinkState } from '../core/network/link-state.ts'
+import type { LinkState, MeasuredCapacity } from '../core/network/link-state.ts'
 import { isKnown, type NotKnown } from '../core/network/reading.ts'
 import { type History, type HistoryPoint, openHistory, type Prior } from './history.ts'
 
@@ -94,12 +94,17 @@ export class HistoryRecorder {
       rtt: known(state.rtt),
       minRtt: known(state.minRtt),
       loss: isKnown(state.loss) ? state.loss.share : undefined,
-      // A probe is one connection: what it got, one gets.
       bestFlow: fresh?.how === 'probe' ? fresh.rate : state.flows > 0 ? known(state.bestFlow) : undefined,
+      loneFlow:
+        fresh?.how === 'probe' ? loneProbe(state, fresh) : state.flows === 1 ? known(state.loneFlow) : undefined,
       fullRate: fresh?.bound === 'full' ? fresh.rate : undefined,
       leastRate: fresh?.bound === 'at-least' ? fresh.rate : undefined,
     }
   }
 }
+
+/** A probe is one connection: what it got, one gets, unless it was ended while it may still have risen. */
+const loneProbe = ({ lastProbe }: LinkState, { rate, bound }: MeasuredCapacity): number | undefined =>
+  bound === 'full' || lastProbe?.stoppedBy === 'time-limit' ? rate : undefined
 
 const known = (value: number | NotKnown): number | undefined => (typeof value === 'number' ? value : undefined)

@@ -1,14 +1,25 @@
 /** Real files: what is kept for how long, what it says of a path, and files that are not what they should be. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
 import { siteId } from '../core/ids.ts'
 import { instant } from '../core/instant.ts'
+import { unknownPath } from '../core/inventory/snapshot.ts'
 import type { LinkState } from '../core/network/link-state.ts'
-import { bytesPerSecond } from '../core/units.ts'
+import type { StoppedBy } from '../core/network/reading.ts'
+import { bytes, bytesPerSecond, ms } from '../core/units.ts'
 import { type HistoryPoint, HistoryUnusable, openHistory } from './history.ts'
 import { HistoryRecorder } from './history-recorder.ts'
 
@@ -32,6 +43,7 @@ const point = (change: Partial<HistoryPoint>): HistoryPoint => ({
   minRtt: undefined,
   loss: undefined,
   bestFlow: undefined,
+  loneFlow: undefined,
   fullRate: undefined,
   leastRate: undefined,
   ...change,
@@ -72,6 +84,7 @@ describe('the history of a path', () => {
       capacity: { rate: 9, bound: 'full' },
       rtt: 40,
       loss: 0,
+      bestFlow: undefined,
       perFlow: undefined,
       background: undefined,
       until: at(0),
@@ -83,10 +96,10 @@ describe('the history of a path', () => {
     const history = openHistory(newFile(), at(0))
     assert.equal(history.priorOf(path, at(0)), undefined)
     for (const [hour, fullRate] of [100, 12, 11, 10, 13, 12, 11, 10, 12, 12, 11, 13].entries())
-      history.record([point({ fullRate, bestFlow: hour, byOthers: 4 })], at(hour * 3_600))
+      history.record([point({ fullRate, bestFlow: hour, loneFlow: hour / 2, byOthers: 4 })], at(hour * 3_600))
     const prior = history.priorOf(path, at(12 * 3_600))
     assert.deepEqual(prior?.capacity, { rate: 12, bound: 'full' }, 'the 100 of long ago is forgotten')
-    assert.equal(prior?.perFlow, 11)
+    assert.deepEqual([prior?.bestFlow, prior?.perFlow], [11, 5.5])
     assert.equal(prior?.background, 4)
     assert.equal(history.priorOf({ from: 'b', to: 'a' }, at(12 * 3_600)), undefined, 'each direction has its own')
     history.close()
@@ -105,7 +118,7 @@ describe('the history of a path', () => {
     history.record([point({ minRtt: Number.NaN, byOthers: Number.POSITIVE_INFINITY, bestFlow: 1 })], at(0))
     history.record([point({ bestFlow: 2 })], at(0))
     const prior = history.priorOf(path, at(1))
-    assert.deepEqual([prior?.rtt, prior?.background, prior?.perFlow], [undefined, undefined, 2])
+    assert.deepEqual([prior?.rtt, prior?.background, prior?.bestFlow], [undefined, undefined, 2])
     history.close()
   })
 
@@ -129,41 +142,32 @@ describe('the history of a path', () => {
   })
 })
 
+const unknown = { why: 'no' }
+const state = (change: Partial<LinkState> = {}): LinkState => ({
+  link: { name: 'a → b', path: unknownPath(path.from, path.to), sources: [], targets: [] },
+  inUse: bytesPerSecond(5),
+  byUs: unknown,
+  byOthers: unknown,
+  flows: 0,
+  rtt: unknown,
+  minRtt: unknown,
+  queueingDelay: unknown,
+  standingDelay: unknown,
+  loss: unknown,
+  bestFlow: unknown,
+  loneFlow: unknown,
+  measured: unknown,
+  trend: [],
+  lastProbe: undefined,
+  remarks: [],
+  ...change,
+})
+
 test('what a probe found is kept at once, and not again as something new', () => {
   const file = newFile()
   const recorder = new HistoryRecorder(file, message => assert.fail(message))
-  const unknown = { why: 'no' }
-  const state = (measured: LinkState['measured']): LinkState => ({
-    link: {
-      name: 'a → b',
-      path: {
-        ...path,
-        capacity: undefined,
-        rtt: undefined,
-        loss: undefined,
-        perFlow: undefined,
-        background: undefined,
-      },
-      sources: [],
-      targets: [],
-    },
-    inUse: bytesPerSecond(5),
-    byUs: unknown,
-    byOthers: unknown,
-    flows: 0,
-    rtt: unknown,
-    minRtt: unknown,
-    queueingDelay: unknown,
-    standingDelay: unknown,
-    loss: unknown,
-    bestFlow: unknown,
-    measured,
-    trend: [],
-    lastProbe: undefined,
-    remarks: [],
-  })
-  const probed = state({ rate: bytesPerSecond(70), bound: 'full', at: at(0), how: 'probe' })
-  recorder.record(() => [state(unknown)], at(0))
+  const probed = state({ measured: { rate: bytesPerSecond(70), bound: 'full', at: at(0), how: 'probe' } })
+  recorder.record(() => [state()], at(0))
   recorder.record(() => assert.fail('once a second'), at(0.4))
   recorder.recordNow([probed], at(0.5))
   for (let second = 1; second < 300; second += 1) recorder.record(() => [probed], at(second))
@@ -177,6 +181,84 @@ test('what a probe found is kept at once, and not again as something new', () =>
     rows.map(row => [row['at'], row['in_use'], row['full_rate']]),
     [[noon / 1000, 5, 70]],
   )
+})
+
+describe('what one stream gets', () => {
+  const priorAfter = (states: readonly LinkState[]) => {
+    const recorder = new HistoryRecorder(newFile(), message => assert.fail(message))
+    for (const [second, each] of states.entries()) recorder.record(() => [each], at(second))
+    const prior = recorder.priorOf(path, at(states.length))
+    recorder.close()
+    return prior
+  }
+  const full = { rate: bytesPerSecond(100), bound: 'full', at: at(0), how: 'in-use' } as const
+  const shared = state({ flows: 4, bestFlow: bytesPerSecond(26), measured: full })
+
+  test('is not the share of one of several', () => {
+    const prior = priorAfter([shared, shared])
+    assert.deepEqual([prior?.capacity?.rate, prior?.bestFlow, prior?.perFlow], [100, 26, undefined])
+  })
+
+  test('is what one got that had the path alone, whatever was before and after', () => {
+    const alone = state({ flows: 1, bestFlow: bytesPerSecond(60), loneFlow: bytesPerSecond(40) })
+    const prior = priorAfter([shared, alone, shared])
+    assert.deepEqual([prior?.bestFlow, prior?.perFlow], [60, 40])
+  })
+
+  test('is what a probe got, unless that may still have risen when it was ended', () => {
+    const probed = (bound: 'full' | 'at-least', stoppedBy: StoppedBy) =>
+      state({
+        measured: { rate: bytesPerSecond(20), bound, at: at(0), how: 'probe' },
+        lastProbe: { stoppedBy, sent: bytes(1), took: ms(1) },
+      })
+    const gets = (each: LinkState) => priorAfter([each])?.perFlow
+    assert.equal(gets(probed('full', 'queueing')), 20)
+    assert.equal(gets(probed('at-least', 'time-limit')), 20)
+    assert.equal(gets(probed('at-least', 'byte-limit')), undefined)
+    assert.equal(gets(probed('at-least', 'loss')), undefined)
+  })
+})
+
+describe('a file of layout 1', () => {
+  /** As Lifeboat wrote it before `lone_flow`. */
+  const oldFile = (): string => {
+    const file = newFile()
+    mkdirSync(dirname(file))
+    const db = new DatabaseSync(file)
+    const rates = ['in_use', 'by_us', 'by_others', 'rtt', 'min_rtt', 'loss', 'best_flow', 'full_rate', 'least_rate']
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = 1279413809; PRAGMA user_version = 1;
+      CREATE TABLE points (
+        path TEXT NOT NULL, span INTEGER NOT NULL, at INTEGER NOT NULL, n INTEGER NOT NULL,
+        ${rates.map(name => `${name} REAL`).join(', ')},
+        PRIMARY KEY (path, span, at)) STRICT, WITHOUT ROWID;
+      CREATE INDEX by_age ON points (span, at);
+      INSERT INTO points (path, span, at, n, min_rtt, best_flow, full_rate) VALUES ('a → b', 1, ${noon / 1000}, 1, 40, 25, 100)`)
+    db.close()
+    return file
+  }
+
+  test('is read on, but what it says of single flows is not believed: they may have been several', () => {
+    const file = oldFile()
+    const history = openHistory(file, at(1))
+    const old = history.priorOf(path, at(1))
+    assert.deepEqual([old?.capacity, old?.rtt, old?.bestFlow], [{ rate: 100, bound: 'full' }, 40, 25])
+    assert.equal(old?.perFlow, undefined)
+    history.record([point({ loneFlow: 90 })], at(2))
+    history.record([], at(7_300))
+    assert.equal(history.priorOf(path, at(7_300))?.perFlow, 90, 'new rows are joined with old ones')
+    history.close()
+    openHistory(file, at(7_301)).close()
+  })
+
+  test('is taken over while a process of before still writes', () => {
+    const file = oldFile()
+    const before = new DatabaseSync(file)
+    const insert = before.prepare("INSERT INTO points (path, span, at, n, best_flow) VALUES ('a → b', 1, ?, 1, 30)")
+    const [one, two] = [openHistory(file, at(1)), openHistory(file, at(1))]
+    insert.run(noon / 1000 + 5)
+    assert.deepEqual([one.priorOf(path, at(6))?.bestFlow, two.priorOf(path, at(6))?.perFlow], [30, undefined])
+    for (const each of [before, one, two]) each.close()
+  })
 })
 
 describe('a file that cannot be used', () => {
@@ -203,7 +285,7 @@ describe('a file that cannot be used', () => {
     const newer = newFile()
     openHistory(newer, at(0)).close()
     new DatabaseSync(newer).exec('PRAGMA user_version = 99')
-    refuses(newer, /has layout 99, this Lifeboat knows 1/)
+    refuses(newer, /has layout 99, this Lifeboat knows 2/)
   })
 
   test('a damaged one: an error that names it, from opening or from the first use', () => {

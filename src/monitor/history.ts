@@ -23,6 +23,8 @@ export interface HistoryPoint {
   readonly minRtt: number | undefined
   readonly loss: number | undefined
   readonly bestFlow: number | undefined
+  /** The same of seconds in which it was the only connection of ours. */
+  readonly loneFlow: number | undefined
   /** What went through while a queue stood: all there is. */
   readonly fullRate: number | undefined
   /** What went through while nothing stood in the way of more. */
@@ -34,6 +36,9 @@ export interface Prior {
   readonly capacity: { readonly rate: BytesPerSecond; readonly bound: 'full' | 'at-least' } | undefined
   readonly rtt: Milliseconds | undefined
   readonly loss: Fraction | undefined
+  /** The most that one of our connections got, whoever was beside it. */
+  readonly bestFlow: BytesPerSecond | undefined
+  /** What one gets that has the path alone. */
   readonly perFlow: BytesPerSecond | undefined
   readonly background: BytesPerSecond | undefined
   /** When something was last recorded of it. */
@@ -47,8 +52,11 @@ export class HistoryUnusable extends Error {
 
 /** Marks the file (SQLite `application_id`): "LBN1". */
 const applicationId = 0x4c_42_4e_31
-/** SQLite `user_version`. */
-const layoutVersion = 1
+/**
+ * SQLite `user_version`. 1 had no `lone_flow`: what one stream gets was taken from `best_flow`, which is a share where several were on the
+ * path. Such rows stay, and say nothing of one stream.
+ */
+const layoutVersion = 2
 const minute = 60
 const hour = 3_600
 /** @unit s */
@@ -73,6 +81,7 @@ const columns = [
   'min_rtt',
   'loss',
   'best_flow',
+  'lone_flow',
   'full_rate',
   'least_rate',
 ] as const
@@ -86,6 +95,7 @@ const joined: Readonly<Record<Metric, string>> = {
   min_rtt: 'min',
   loss: 'avg',
   best_flow: 'max',
+  lone_flow: 'max',
   full_rate: 'max',
   least_rate: 'max',
 }
@@ -129,6 +139,8 @@ function prepare(db: DatabaseSync, file: string): void {
     )
   } else if (pragma('application_id') !== applicationId) {
     throw new HistoryUnusable(`${file} is not a history of Lifeboat: move it away, a new one is begun`)
+  } else if (pragma('user_version') === 1) {
+    upgrade(db)
   } else if (pragma('user_version') !== layoutVersion) {
     throw new HistoryUnusable(
       `${file} has layout ${String(pragma('user_version'))}, this Lifeboat knows ${layoutVersion}: use the one that wrote it, or move the file away`,
@@ -140,6 +152,14 @@ function prepare(db: DatabaseSync, file: string): void {
       ${columns.map(name => `${name} REAL`).join(', ')},
       PRIMARY KEY (path, span, at)) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS by_age ON points (span, at)`)
+}
+
+/** From layout 1. Of two processes that come to it at once, the second finds it done. */
+function upgrade(db: DatabaseSync): void {
+  db.exec('BEGIN IMMEDIATE')
+  if (Object.values(db.prepare('PRAGMA user_version').get() ?? {})[0] === 1)
+    db.exec(`ALTER TABLE points ADD COLUMN lone_flow REAL; PRAGMA user_version = ${layoutVersion}`)
+  db.exec('COMMIT')
 }
 
 function unusable(error: unknown, file: string): HistoryUnusable {
@@ -220,7 +240,10 @@ class SqliteHistory implements History {
     const rtt = median(this.#values(name, 'min_rtt', at, rowsAsked))
     const loss = mean(this.#values(name, 'loss', at, rowsAsked))
     // A best is a most by its nature; seconds with the rise of a stream in them would drag a median down.
-    const flows = this.#values(name, 'best_flow', at, fewRows)
+    const best = (metric: 'best_flow' | 'lone_flow'): BytesPerSecond | undefined => {
+      const flows = this.#values(name, metric, at, fewRows)
+      return flows.length === 0 ? undefined : bytesPerSecond(Math.max(...flows))
+    }
     const others = mean(this.#values(name, 'by_others', at, rowsAsked))
     return {
       capacity:
@@ -231,7 +254,8 @@ class SqliteHistory implements History {
             : { rate: bytesPerSecond(least), bound: 'at-least' },
       rtt: rtt === undefined ? undefined : ms(rtt),
       loss: loss === undefined ? undefined : fraction(Math.min(1, loss)),
-      perFlow: flows.length === 0 ? undefined : bytesPerSecond(Math.max(...flows)),
+      bestFlow: best('best_flow'),
+      perFlow: best('lone_flow'),
       background: others === undefined ? undefined : bytesPerSecond(others),
       until: instant(Math.min(now, last * 1000)),
     }
@@ -307,6 +331,7 @@ const valuesOf = (point: HistoryPoint): readonly (number | null)[] =>
     point.minRtt,
     point.loss,
     point.bestFlow,
+    point.loneFlow,
     point.fullRate,
     point.leastRate,
   ].map(value => (value !== undefined && Number.isFinite(value) ? value : null))

@@ -28,6 +28,7 @@ const state = (change: Partial<LinkState> = {}): LinkState => ({
   standingDelay: { why: 'no echo was asked for just now' },
   loss: { share: fraction(0.012), from: 'retransmissions' },
   bestFlow: megabitsPerSecond(20),
+  loneFlow: megabitsPerSecond(9),
   measured: { rate: megabitsPerSecond(48), bound: 'full', at: instant(0), how: 'in-use' },
   trend: [0, 3e6, 5e6],
   lastProbe: undefined,
@@ -85,7 +86,8 @@ describe('the table of paths', () => {
       capacity: { rate: megabitsPerSecond(47), bound: 'at-least' },
       rtt: ms(41),
       loss: undefined,
-      perFlow: bytesPerSecond(0),
+      bestFlow: bytesPerSecond(0),
+      perFlow: undefined,
       background: megabitsPerSecond(3),
       until: instant(0),
     } as const

@@ -92,7 +92,7 @@ function rowsOf({ state, prior, lastHour }: ShownLink): readonly (readonly strin
       prior.rtt === undefined ? nothing : showTime(prior.rtt),
       '',
       prior.loss === undefined ? nothing : percent(prior.loss),
-      prior.perFlow === undefined ? nothing : showRate(prior.perFlow),
+      prior.bestFlow === undefined ? nothing : showRate(prior.bestFlow),
       lastHour.some(each => each !== undefined) ? `${sparkline(lastHour, lineWidth, top)} last hour` : '',
     ].map(dim),
   ]

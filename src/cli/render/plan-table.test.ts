@@ -58,6 +58,16 @@ test('where no capacity is known no time is invented, and the reader is told wha
   assert.match(lines.at(-1) ?? '', /^No capacity is stated for the paths \(lifeboat\.yaml, paths\)/)
 })
 
+test('a capacity that nobody states is said to be one that was measured', () => {
+  const measured = aPath('a', 'b', { capacity: megabitsPerSecond(30), capacityFrom: 'before' })
+  const lines = linesFor(aSnapshot({ vms: someVms(2), paths: [measured] }))
+  assert.deepEqual(lines.slice(5, 7), [
+    '  all over a – b, 30.0 Mbit/s',
+    '  not stated in lifeboat.yaml, but measured before (lifeboat links): a → b 30.0 Mbit/s',
+  ])
+  assert.doesNotMatch(linesFor(aSnapshot({ vms: someVms(2) })).join('\n'), /measured/)
+})
+
 test('a VM that will not end by pre-copy is not blamed on a capacity that is stated', () => {
   const hot = { hot: mebibytes(90), period: ms(1_000), cold: bytesPerSecond(0) }
   const lines = linesFor(aSnapshot({ vms: someVms(2, { dirty: hot }) }))

@@ -1,6 +1,7 @@
 /** A plan for people: who goes where, in which order, when, over what and why; who does not, and why; who fits until when; the limits. */
 import { showFailure } from '../../core/migration/failure.ts'
-import type { Snapshot } from '../../core/inventory/snapshot.ts'
+import { pathBetween, type Snapshot } from '../../core/inventory/snapshot.ts'
+import { linkName } from '../../core/network/network-map.ts'
 import { bytesToMove } from '../../core/inventory/vm.ts'
 import type { Plan } from '../../core/plan/plan.ts'
 import type { Bounds } from '../../core/report/bounds.ts'
@@ -59,8 +60,21 @@ function moveLines(plan: Plan, snapshot: Snapshot, { moves, order }: PlanForecas
   return [
     ...table(columns, rows),
     ...(overs.size === 1 && over !== undefined && over !== '' ? [paint.dim(`  all over ${over}`)] : []),
+    ...measuredLines(plan, snapshot),
     paint.dim(`  in this order: ${order}${whys.size === 1 && why !== undefined && why !== '' ? `; all ${why}` : ''}`),
   ]
+}
+
+/** Whose word the times are forecast by, where it is not the operator's. */
+function measuredLines({ moves }: Plan, snapshot: Snapshot): readonly string[] {
+  const paths = new Set(moves.map(({ source, target }) => pathBetween(snapshot, source, target)))
+  const measured = [...paths].flatMap(path =>
+    path?.capacityFrom === 'before' && path.capacity !== undefined
+      ? [`${linkName(path)} ${showRate(path.capacity)}`]
+      : [],
+  )
+  if (measured.length === 0) return []
+  return [paint.dim(`  not stated in lifeboat.yaml, but measured before (lifeboat links): ${measured.join(', ')}`)]
 }
 
 const overOf = ({ over, rate }: MoveForecast): string =>
@@ -73,7 +87,10 @@ function endLines({ moves, end, bounds }: PlanForecast): readonly string[] {
     return [`All home after ${showSpan(end)} (p50 – p90: as likely as not, nine times in ten)`, ...limits]
   const unknown = moves.filter(({ over }) => over === undefined)
   if (unknown.length > 0)
-    return ['No capacity is stated for the paths (lifeboat.yaml, paths), so no times can be forecast.', ...limits]
+    return [
+      'No capacity is stated for the paths (lifeboat.yaml, paths) or known from before (lifeboat links --probe), so no times can be forecast.',
+      ...limits,
+    ]
   const endless = moves.filter(move => move.end === undefined).map(({ vm }) => vm)
   return [
     `No end can be forecast: ${endless.join(', ')} will not end by pre-copy: memory is written as fast as what is free of the path carries it.`,

@@ -34,6 +34,8 @@ export interface Path {
   readonly to: SiteId | HostId
   /** What all flows together can get. */
   readonly capacity: BytesPerSecond | undefined
+  /** Who says so: lifeboat.yaml, or what was measured in peace. @default stated */
+  readonly capacityFrom?: 'stated' | 'before' | undefined
   readonly rtt: Milliseconds | undefined
   readonly loss: Fraction | undefined
   /** What one TCP stream can get. */
@@ -140,6 +142,16 @@ export function pathBetween(snapshot: Snapshot, from: HostId, to: HostId): Path 
   return fromItsSite?.get(to) ?? (toSite === undefined ? undefined : fromItsSite?.get(toSite))
 }
 
+export const unknownPath = (from: SiteId, to: SiteId): Path => ({
+  from,
+  to,
+  capacity: undefined,
+  rtt: undefined,
+  loss: undefined,
+  perFlow: undefined,
+  background: undefined,
+})
+
 /** Ways nobody declared, one for each pair of sites. */
 const undeclared = new WeakMap<Snapshot, Map<string, Path>>()
 
@@ -153,8 +165,7 @@ export function wayBetween(snapshot: Snapshot, from: HostId, to: HostId): Path |
   const key = `${a} ${b}`
   const known = all.get(key)
   if (known !== undefined) return known
-  const unknown = { capacity: undefined, rtt: undefined, loss: undefined, perFlow: undefined, background: undefined }
-  const way: Path = { from: a, to: b, ...unknown }
+  const way = unknownPath(a, b)
   all.set(key, way)
   return way
 }

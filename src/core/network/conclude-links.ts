@@ -3,7 +3,7 @@ import type { HostId } from '../ids.ts'
 import type { Instant } from '../instant.ts'
 import { bytesPerSecond, fraction, type Milliseconds, ms } from '../units.ts'
 import type { HostState, LinkLoss, LinkState } from './link-state.ts'
-import { lastSeconds, windowSeconds } from './link-window.ts'
+import { alone, lastSeconds, windowSeconds } from './link-window.ts'
 import type { Link } from './network-map.ts'
 import { flowsOver, freshInterval, roundTripOf, usageOf } from './link-usage.ts'
 import { hostMemory, leastRtt, linkMemory, type LinkMemory, type NetworkState } from './network-memory.ts'
@@ -25,6 +25,7 @@ function linkState(state: NetworkState, link: Link, now: Instant): LinkState {
   const second = Math.floor(now / 1000)
   const seen = lastSeconds(memory.window, second, windowSeconds)
   const best = seen.reduce((most, { bestFlow }) => Math.max(most, bestFlow), 0)
+  const lone = alone(seen)
   const { probe } = memory
   return {
     link,
@@ -34,6 +35,7 @@ function linkState(state: NetworkState, link: Link, now: Instant): LinkState {
     standingDelay: standingOf(link, memory, now),
     loss: lossOf(memory, second, now),
     bestFlow: best > 0 ? bytesPerSecond(best) : { why: 'no migration used it within the last minute' },
+    loneFlow: lone === undefined ? { why: 'no migration had it alone within the last minute' } : bytesPerSecond(lone),
     measured: memory.measured ?? { why: 'no migration and no probe went through it yet' },
     trend: trendOf(memory, second),
     lastProbe: probe && { stoppedBy: probe.stoppedBy, sent: probe.sent, took: probe.took },

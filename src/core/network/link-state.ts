@@ -43,6 +43,8 @@ export interface LinkState {
   readonly loss: LinkLoss | NotKnown
   /** The most that one connection of ours got for about a second, within the last minute. */
   readonly bestFlow: BytesPerSecond | NotKnown
+  /** As {@link bestFlow}, but of seconds in which it was the only one: beside others one gets its share, however much it could have. */
+  readonly loneFlow: BytesPerSecond | NotKnown
   readonly measured: MeasuredCapacity | NotKnown
   /** In use, a number a second, oldest first, at most a minute. @unit bytes per second */
   readonly trend: readonly (number | undefined)[]

@@ -22,6 +22,13 @@ export function flowsOver(state: NetworkState, link: Link, now: Instant): readon
   })
 }
 
+/** Whether every host at its beginning said of late which connections it has: then those that are known are all there are. */
+export const seesAllOf = (state: NetworkState, link: Link, now: Instant): boolean =>
+  link.sources.every(host => {
+    const interval = freshInterval(state, host, now)
+    return interval !== undefined && isKnown(interval.flows)
+  })
+
 export function freshInterval(state: NetworkState, host: HostId, now: Instant): HostInterval | undefined {
   const { interval, at } = hostMemory(state, host)
   return at !== undefined && now - at <= freshFor && at <= now + freshFor ? interval : undefined

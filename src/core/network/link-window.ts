@@ -15,6 +15,8 @@ export interface Bucket {
   readonly sentCounted: number
   /** @unit bytes per second */
   readonly bestFlow: number
+  /** Connections of ours, the most that were seen in it; undefined as long as some host at its beginning does not say. */
+  readonly flows: number | undefined
   /** A queue stood on the path. */
   readonly queued: boolean
 }
@@ -32,6 +34,7 @@ const empty = (second: number): Bucket => ({
   retransmitted: 0,
   sentCounted: 0,
   bestFlow: 0,
+  flows: undefined,
   queued: false,
 })
 
@@ -42,6 +45,24 @@ export function inBucket(window: LinkWindow, second: number, change: (bucket: Bu
     return [...window.filter(bucket => bucket.second > second - windowSeconds), change(empty(second))]
   const at = window.findIndex(bucket => bucket.second === second)
   return at < 0 ? window : window.with(at, change(window[at] ?? empty(second)))
+}
+
+/** A stream rises, and one that others have just left has their share yet to take. @unit s */
+const settledAfter = 3
+
+/**
+ * The most that one connection got in a second in which, as in those before it, it was the only one of ours: what one stream gets. Beside
+ * others it gets its share, which says nothing of that. @unit bytes per second; undefined when none was alone for long enough
+ */
+export function alone(window: LinkWindow): number | undefined {
+  let most: number | undefined
+  let since = 0
+  window.forEach(({ second, flows, bestFlow }, at) => {
+    const goes = at > 0 && window[at - 1]?.second === second - 1
+    since = flows === 1 ? (goes ? since : 0) + 1 : 0
+    if (since >= settledAfter && bestFlow > 0) most = Math.max(most ?? 0, bestFlow)
+  })
+  return most
 }
 
 /** Buckets of the last so many seconds, the newest included. */

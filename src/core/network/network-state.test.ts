@@ -183,6 +183,47 @@ describe('a path', () => {
     assert.ok('rate' in full && full.bound === 'full' && Math.round(full.rate) === 900_000)
   })
 
+  describe('what one stream gets', () => {
+    /** Both hosts of a answer; each connection of a-1 sends so much in each of these seconds, since its first. */
+    const seconds = (rates: readonly (readonly number[])[]): NetworkState => {
+      const sent = new Map<number, number>()
+      return folded(
+        rates.flatMap((each, n) => {
+          for (const [at, rate] of each.entries()) sent.set(at, (sent.get(at) ?? 0) + rate)
+          const flows = each.map((_, at) =>
+            flow({ local: `10.0.1.1 ${40_000 + at}`, bytesSent: sent.get(at) ?? 0, bytesAcked: sent.get(at) ?? 0 }),
+          )
+          return [reading(n, { flows }), reading(n, { host: a2 })]
+        }),
+      )
+    }
+    const loneFlow = (rates: readonly (readonly number[])[]) => link(seconds(rates), rates.length - 1).loneFlow
+
+    test('is what the only one got, not what one of several did', () => {
+      const four = [250, 250, 250, 250]
+      const shared = [four, four, four, four, four, four]
+      assert.deepEqual(loneFlow(shared), { why: 'no migration had it alone within the last minute' })
+      assert.equal(link(seconds(shared), 5).bestFlow, 250)
+      assert.equal(loneFlow([[], [100], [700], [900], [800], four]), 900)
+    })
+
+    test('is told after three seconds alone: it rises, and takes what others have just left', () => {
+      assert.ok(typeof loneFlow([[], [100], [700]]) === 'object')
+      assert.ok(typeof loneFlow([[], [500, 500], [500], [600]]) === 'object')
+      assert.equal(loneFlow([[], [500, 500], [500], [600], [990]]), 990)
+    })
+
+    test('is not known while a host at its beginning does not say which connections it has', () => {
+      const silent = { why: 'ss is not permitted' }
+      const one = (n: number) => reading(n, { flows: [flow({ bytesSent: n * 900, bytesAcked: n * 900 })] })
+      const rest = (flows: HostReading['flows']) =>
+        folded([0, 1, 2, 3, 4].flatMap(n => [reading(n, { host: a2, flows }), one(n)]))
+      assert.equal(link(rest([]), 4).loneFlow, 900)
+      assert.ok(typeof link(rest(silent), 4).loneFlow === 'object')
+      assert.ok(typeof link(folded([0, 1, 2, 3, 4].map(one)), 4).loneFlow === 'object')
+    })
+  })
+
   test("others' bytes are not taken for capacity: they may go elsewhere", () => {
     const { measured } = link(folded([0, 1, 2].map(n => reading(n, sentBy(n * 1e8)))), 2)
     assert.ok('why' in measured)

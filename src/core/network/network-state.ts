@@ -8,7 +8,7 @@ import { bytesPerSecond } from '../units.ts'
 import type { DropReason } from './counter.ts'
 import { conclude, type HostInterval } from './host-interval.ts'
 import type { MeasuredCapacity } from './link-state.ts'
-import { flowsOver, flowTakes, roundTripOf, standsInQueue, usageOf } from './link-usage.ts'
+import { flowsOver, flowTakes, roundTripOf, seesAllOf, standsInQueue, usageOf } from './link-usage.ts'
 import { type Bucket, inBucket, type LinkWindow } from './link-window.ts'
 import {
   type HostMemory,
@@ -118,6 +118,7 @@ function foldIntoLink(
     retransmitted: bucket.retransmitted + sum(mine, ({ retransmitted }) => retransmitted ?? 0),
     sentCounted: bucket.sentCounted + sum(mine, ({ sent, retransmitted }) => (retransmitted === undefined ? 0 : sent)),
     bestFlow: mine.reduce((most, flow) => Math.max(most, flow.rate), bucket.bestFlow),
+    flows: seesAllOf(state, link, at) ? Math.max(bucket.flows ?? 0, all.length) : undefined,
     queued: bucket.queued || queued,
   }))
   return withLink(state, link, { ...before, window, minimums, measured: capacityFrom(before.measured, window, at) })
