@@ -72,7 +72,7 @@ export interface NetworkMonitor {
 const readEvery = ms(1_000)
 /** At rest; and where other people share a path that we use, so that their queue is told from ours. @unit ms */
 const pingEvery = ms(30_000)
-const pingSharedEvery = ms(5_000)
+const pingSharedEvery = ms(3_000)
 /** Five echoes, the slowest two seconds late, over a slow connection. */
 const pingsWithin = ms(15_000)
 /** The first echoes wait until hosts had a chance to answer. */

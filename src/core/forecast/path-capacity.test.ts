@@ -329,6 +329,22 @@ describe('a cap that spares other people', () => {
     assert.equal(mayRaiseCap(after(70, ...greedily(0, 4, 69), [4, 60]), roomy, now(4)), false)
   })
 
+  test('is reached where a hypervisor rounds it down, though the path is thought to have more for us', () => {
+    const rounded = { ...reached, seen: reached.seen.map(each => ({ ...each, goodput: 48, allowed: 50 })) }
+    assert.equal(mayRaiseCap(rounded, roomy, now(4)), true)
+    const idle = { ...reached, seen: reached.seen.map(each => ({ ...each, goodput: 40, allowed: 50 })) }
+    assert.equal(mayRaiseCap(idle, roomy, now(4)), false)
+  })
+
+  test('is not tried in the moment in which the queue of those who fill the path runs empty', () => {
+    const looks = (...fullnesses: readonly ('full' | 'not full')[]): PathEstimate => ({
+      ...reached,
+      seen: reached.seen.map((each, n) => ({ ...each, fullness: fullnesses[n] })),
+    })
+    assert.equal(mayRaiseCap(looks('full', 'full', 'full', 'not full'), roomy, now(4)), false)
+    assert.equal(mayRaiseCap(looks('full', 'not full', 'not full', 'not full'), roomy, now(4)), true)
+  })
+
   test('is twice as high meanwhile, and what went through is what is left for us', () => {
     assert.equal(offered(reached), reached.capacity)
     const trial = beginTrial(reached, 'higher-cap', now(4))

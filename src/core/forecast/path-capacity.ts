@@ -22,6 +22,8 @@ export interface PathObservation {
   readonly fastest: number
   /** Something flows that gets less than its cap, its card and its streams let it have: it takes what there is. */
   readonly greedy: boolean
+  /** What their caps allow together: less than is there where a hypervisor keeps caps in steps. @default no cap @unit bytes per second */
+  readonly allowed?: number | undefined
   /** What takes what there is squeezes memory, and nothing queues: the squeezing is what holds it back. @default no */
   readonly squeezed?: boolean | undefined
   /** What the network shows of it. @default nobody looks */
@@ -96,6 +98,8 @@ const unseenWait = 30_000
 const noFaster = 1.15
 /** A cap is raised by so much at a time: from a third to all of it in two trials, within 20 s. */
 const raise = 2
+/** So long the network has to say that nothing stands on a shared path. @unit ms */
+const emptyFor = 4_000
 /** Caps are reached, give or take an average. */
 const reached = 0.93
 /** Where nobody states a capacity, and migrations fill each what one can get, twice as much is thought to be there. */
@@ -241,7 +245,11 @@ export function mayRaiseCap(estimate: PathEstimate, fullness: Fullness, now: Ins
   const { trial, nextTrial, capacity, seen } = estimate
   if (trial !== undefined || fullness === 'full' || now < nextTrial || capacity === undefined) return false
   if (seen.length <= samplesSince) return false
-  return seen.slice(-samplesSince - 1).every(({ goodput }) => goodput >= capacity * reached)
+  // Neighbours who fill a path let its queue run empty for a moment now and then: two rounds of echoes have to say the same.
+  if (seen.some(({ at, fullness: was }) => was === 'full' && now - at < emptyFor)) return false
+  return seen
+    .slice(-samplesSince - 1)
+    .every(({ goodput, allowed = capacity }) => goodput > 0 && goodput >= Math.min(capacity, allowed) * reached)
 }
 
 /** Whether fewer may do: several fill the path, for a while. */

@@ -125,7 +125,15 @@ function muted(before: Memory['mute'], silent: ReadonlyMap<string, boolean>, now
   return mute
 }
 
-const nothing: Through = { goodput: 0, flows: 0, streams: 0, fastest: 0, greedy: false, squeezed: false }
+const nothing: Through = {
+  goodput: 0,
+  flows: 0,
+  streams: 0,
+  fastest: 0,
+  greedy: false,
+  squeezed: false,
+  allowed: 0,
+}
 
 interface Bounds {
   /** What is known to bound it, whatever the path carries; one that does not reach its cap is held back by something else. */
@@ -136,9 +144,9 @@ interface Bounds {
 }
 
 function add(before: Through | undefined, m: Flowing, { most, least, isTold }: Bounds): Through {
-  const { goodput, flows, streams = 0, fastest, greedy, squeezed } = before ?? nothing
+  const { goodput, flows, streams = 0, fastest, greedy, squeezed, allowed = 0 } = before ?? nothing
   // All of it is sent: what its rate was is the next one's already.
-  if (m.phase === 'switchover' && m.finishing) return { goodput, flows, streams, fastest, greedy, squeezed }
+  if (m.phase === 'switchover' && m.finishing) return before ?? nothing
   const rate = m.progress?.rate ?? 0
   const cap = m.tuning.rate ?? Number.POSITIVE_INFINITY
   const waits = cap <= least
@@ -151,6 +159,7 @@ function add(before: Through | undefined, m: Flowing, { most, least, isTold }: B
     streams: streams + (waits ? 0 : Math.max(1, m.streams)),
     fastest: Math.max(fastest, settled ? rate / Math.max(1, m.streams) : 0),
     greedy: greedy || takesAll,
+    allowed: allowed + cap,
     squeezed: squeezed === true || (takesAll && m.compression !== 'none'),
   }
 }
