@@ -82,9 +82,9 @@ export const progress = (n: number, change: Partial<Progress>, attempt = 1): Obs
 export const tick: Observed = { kind: 'tick' }
 export const paused: Observed = { kind: 'operator', by: 'test', order: 'pause' }
 /** What the monitor sees of the path from a. */
-export const queueing = (milliseconds: number, to = 'b'): Observed => ({
+export const queueing = (milliseconds: number, to = 'b', loss = 0): Observed => ({
   kind: 'network',
-  paths: [{ from: siteId('a'), to: siteId(to), queueing: ms(milliseconds), loss: fraction(0) }],
+  paths: [{ from: siteId('a'), to: siteId(to), queueing: ms(milliseconds), loss: fraction(loss) }],
 })
 
 /** @param rate in Mbit/s */

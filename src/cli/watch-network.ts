@@ -3,6 +3,8 @@
  * what it saw for the next time.
  */
 import type { SiteId } from '../core/ids.ts'
+import type { Limits } from '../core/control/observed.ts'
+import type { LinkState } from '../core/network/link-state.ts'
 import { type Milliseconds, ms } from '../core/units.ts'
 import { historyFile } from '../monitor/history.ts'
 import { HistoryRecorder } from '../monitor/history-recorder.ts'
@@ -19,6 +21,7 @@ export interface WatchedNetwork {
 export interface Between {
   readonly endangered: readonly SiteId[]
   readonly targets: readonly SiteId[]
+  readonly limits: Limits
 }
 
 const sendersEvery = ms(1_000)
@@ -28,19 +31,20 @@ const receiversEvery = ms(5_000)
 /** @param note for what the operator should know; migrations do not wait for any of it */
 export function watchNetwork(
   fleet: Fleet,
-  { endangered, targets }: Between,
+  { endangered, targets, limits }: Between,
   note: (text: string) => void,
 ): WatchedNetwork {
   const { config, stateDir, clock } = fleet
   const monitored = monitoredFrom(config, (site): Milliseconds | undefined =>
     endangered.includes(site) ? sendersEvery : targets.includes(site) ? receiversEvery : undefined,
   )
+  const worthKeeping = limits.bandwidth === undefined ? (state: LinkState) => state : withoutRates
   const history = new HistoryRecorder(historyFile(stateDir), note)
   const monitor = new Monitor({
     clock,
     map: monitored.map,
     hosts: monitored.hosts,
-    onSeen: (_seen, seer) => history.record(() => seer.links(), clock.now()),
+    onSeen: (_seen, seer) => history.record(() => seer.links().map(worthKeeping), clock.now()),
   })
   return {
     monitor,
@@ -49,4 +53,10 @@ export function watchNetwork(
       await monitored.close()
     },
   }
+}
+
+/** What migrations get that are held to a bandwidth says nothing of what the path carries: the next time would believe it. */
+const withoutRates = (state: LinkState): LinkState => {
+  const why = { why: 'migrations were held to a bandwidth' }
+  return { ...state, measured: why, bestFlow: why, loneFlow: why }
 }

@@ -182,7 +182,7 @@ export async function evacuate(fleet: Fleet, site: string, flags: EvacuateFlags)
       id,
       resumeFrom: undefined,
       first: started,
-      between: question,
+      between: { ...question, limits },
       format,
       site,
       unreachable: snapshot.unreachable.length,

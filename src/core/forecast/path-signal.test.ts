@@ -4,7 +4,7 @@ import * as fc from 'fast-check'
 import { runs } from '../../../test/arbitraries.ts'
 import { instant } from '../instant.ts'
 import { fraction, ms } from '../units.ts'
-import { fullness, type PathSignal } from './path-signal.ts'
+import { fullness, losesMore, type PathSignal } from './path-signal.ts'
 
 const signal = (queueing: number, at = 0, loss = 0): PathSignal => ({
   at: instant(at),
@@ -27,6 +27,15 @@ test('what nobody looked at, or not in the last ten seconds, is not known', () =
   assert.equal(fullness(undefined, instant(0)), 'unknown')
   assert.equal(fullness(signal(40, 5_000), instant(15_000)), 'full')
   assert.equal(fullness(signal(40, 5_000), instant(15_001)), 'unknown')
+})
+
+test('more is lost than is stated from two hundredths on, and only as long as the signal holds', () => {
+  const loses = (loss: number, stated = 0, at = 0) => losesMore(signal(0, at, loss), stated, instant(5_000))
+  assert.deepEqual([loses(0.019), loses(0.02), loses(0.05, 0.04), loses(0.06, 0.04)], [false, true, false, true])
+  assert.deepEqual(
+    [loses(1, 0, -5_001), loses(1, 0, 5_001), losesMore(undefined, 0, instant(0))],
+    [false, false, false],
+  )
 })
 
 test('a signal of a time that is yet to come says nothing: the clock was set back since', () => {

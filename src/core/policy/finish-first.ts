@@ -11,7 +11,7 @@
  * made ready), takeovers (by idle ways), critical (ways that go first), host-guard, start-options-for, lanes and ways (out), queues.
  */
 import { beginTrial, mayRaiseCap, mayTryFewer, type PathEstimate } from '../forecast/path-capacity.ts'
-import { fullness } from '../forecast/path-signal.ts'
+import { fullness, losesMore } from '../forecast/path-signal.ts'
 import type { VmId } from '../ids.ts'
 import type { PreCopy, Preparing } from '../migration/migration.ts'
 import { loadsOf, preparations } from './finish-first/ahead.ts'
@@ -79,6 +79,7 @@ function trialsOf(memory: Memory, view: PolicyView, turn: Turn, lanes: Lanes): M
     ([key, estimate]) =>
       lanes.isShared(key) &&
       view.limits.bandwidth === undefined &&
+      !losesMore(view.network.get(key), lanes.statedLoss(key), view.now) &&
       mayRaiseCap(estimate, fullness(view.network.get(key), view.now), view.now),
   )
   const lowered = [...memory.paths].filter(

@@ -182,6 +182,10 @@ export class Lanes {
     )
   }
 
+  statedLoss(key: string): number {
+    return this.#snapshot.paths.find(path => pathKey(path) === key)?.loss ?? 0
+  }
+
   /** Caps are promises to others here, not only shares among ours. */
   isBounded({ shared }: Lane): boolean {
     return shared || this.#bounded

@@ -198,8 +198,8 @@ describe('a cap that spares the neighbours', () => {
     [1, ready(1)],
     [2, ready(2)],
   ]
-  const capAt = (until: number, queue: number, rate: (at: number) => number): number | undefined => {
-    const facts = eachSecond(1, until, at => [[at, queueing(queue)], flows(1, at, rate(at))])
+  const capAt = (until: number, queue: number, rate: (at: number) => number, loss = 0): number | undefined => {
+    const facts = eachSecond(1, until, at => [[at, queueing(queue, 'b', loss)], flows(1, at, rate(at))])
     const cap = rates(driven([...beside, ...facts]))['vm-1']
     return cap === undefined ? undefined : Math.round((cap * 8) / 1e6)
   }
@@ -215,6 +215,11 @@ describe('a cap that spares the neighbours', () => {
     )
     assert.equal(
       capAt(60, 0, () => 60),
+      70,
+    )
+    // What is lost is somebody's queue that overflows.
+    assert.equal(
+      capAt(60, 0, () => 70, 0.03),
       70,
     )
   })
