@@ -24,10 +24,12 @@ const activities = [
 ] as const
 const sizes = [10, 20, 40, 80, 200] as const
 const worldsOf = Number(process.env['WORLDS'] ?? 200)
+/** Others than those that figures are told of: FIRST=200 has the next two hundred. */
+const firstWorld = Number(process.env['FIRST'] ?? 0)
 
 /** Numbers that wander through all combinations. */
 function specs(): readonly WorldSpec[] {
-  return Array.from({ length: worldsOf }, (_, n) => ({
+  return Array.from({ length: worldsOf }, (_, of) => firstWorld + of).map(n => ({
     endangered: 1,
     safe: 1 + (n % 3 === 0 ? 1 : 0),
     hosts: 2 + (n % 4),
