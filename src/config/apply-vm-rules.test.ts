@@ -4,7 +4,7 @@ import * as fc from 'fast-check'
 import { aVm, runs } from '../../test/arbitraries.ts'
 import { siteId } from '../core/ids.ts'
 import { defaultVmPolicy } from '../core/inventory/vm.ts'
-import { ms } from '../core/units.ts'
+import { bytesPerSecond, mebibytes, ms } from '../core/units.ts'
 import { applyVmRules, matches } from './apply-vm-rules.ts'
 import type { VmRule } from './config-schema.ts'
 
@@ -70,6 +70,7 @@ describe('rules for VMs', () => {
   })
 
   test('a rule changes what it names and nothing else', () => {
+    const dirty = { hot: mebibytes(512), period: ms(1_000), cold: bytesPerSecond(4_000_000) }
     const changes: readonly (readonly [Partial<VmRule>, typeof vm])[] = [
       [{ value: 0 }, { ...vm, value: 0 }],
       [{ group: 'lab' }, { ...vm, group: 'lab' }],
@@ -78,6 +79,7 @@ describe('rules for VMs', () => {
       [{ action: 'stay' }, { ...vm, policy: { ...vm.policy, action: 'stay' } }],
       [{ targets: [siteId('b')] }, { ...vm, policy: { ...vm.policy, targets: [siteId('b')] } }],
       [{ antiAffinity: 'db' }, { ...vm, policy: { ...vm.policy, antiAffinity: 'db' } }],
+      [{ dirty }, { ...vm, dirty }],
       [{}, vm],
     ]
     for (const [change, expected] of changes) assert.deepEqual(applyVmRules(vm, [rule('db-*', change)]), expected)

@@ -15,4 +15,10 @@ export const wildcard = (match: string): RegExp =>
 export const matches = (rule: VmRule, name: string): boolean => wildcard(rule.match).test(name)
 
 export const applyVmRules = (vm: Vm, rules: readonly VmRule[]): Vm =>
-  rules.filter(rule => matches(rule, vm.id)).reduce(applyWords, vm)
+  rules.filter(rule => matches(rule, vm.id)).reduce(applyRule, vm)
+
+/** What a guest writes is a fact, no policy: it has no default, and does not travel with the VM. */
+const applyRule = (vm: Vm, { dirty, ...words }: VmRule): Vm => {
+  const after = applyWords(vm, words)
+  return dirty === undefined ? after : { ...after, dirty }
+}

@@ -11,6 +11,7 @@ import {
   sizeSchema,
   timeSchema,
   valueSchema,
+  dirtySchema,
   vmPolicyShape,
 } from './quantity-schema.ts'
 import { parseShellUri } from './shell-uri.ts'
@@ -116,6 +117,8 @@ const vmRuleSchema = z.strictObject({
   value: valueSchema.optional(),
   group: z.string().optional(),
   ...vmPolicyShape,
+  /** What it writes, where somebody knows: its hot set, in which time that is rewritten, and what it writes beside. */
+  dirty: dirtySchema.optional(),
 })
 
 export const configSchema = z.strictObject({
