@@ -38,7 +38,8 @@ export function watchNetwork(
   const monitored = monitoredFrom(config, (site): Milliseconds | undefined =>
     endangered.includes(site) ? sendersEvery : targets.includes(site) ? receiversEvery : undefined,
   )
-  const worthKeeping = limits.bandwidth === undefined ? (state: LinkState) => state : withoutRates
+  const worthKeeping = (state: LinkState): LinkState =>
+    limits.bandwidth === undefined && (state.link.path.background ?? 0) === 0 ? state : withoutRates(state)
   const history = new HistoryRecorder(historyFile(stateDir), note)
   const monitor = new Monitor({
     clock,
@@ -55,8 +56,8 @@ export function watchNetwork(
   }
 }
 
-/** What migrations get that are held to a bandwidth says nothing of what the path carries: the next time would believe it. */
+/** What migrations get that are capped, all of them, says nothing of what the path carries: the next time would believe it. */
 const withoutRates = (state: LinkState): LinkState => {
-  const why = { why: 'migrations were held to a bandwidth' }
+  const why = { why: 'migrations were capped' }
   return { ...state, measured: why, bestFlow: why, loneFlow: why }
 }

@@ -38,10 +38,9 @@ export class NetworkFacts {
 function seenOn({ link, flows, queueingDelay, standingDelay, loss }: LinkState): SeenOnPath | undefined {
   if (flows === 0 || !isKnown(queueingDelay)) return undefined
   const lost = 'share' in loss ? loss.share : fraction(0)
-  // There all of ours are capped, and QEMU sends in bursts: their own queue is not a full path.
-  const isShared = (link.path.background ?? 0) > 0
-  const queueing = isShared && isKnown(standingDelay) ? standingDelay : queueingDelay
-  return { from: link.path.from, to: link.path.to, queueing, loss: lost }
+  // Beside others all of ours are capped, and QEMU sends in bursts: their own queue is no full path, and without an echo nobody knows.
+  const queueing = (link.path.background ?? 0) > 0 ? standingDelay : queueingDelay
+  return isKnown(queueing) ? { from: link.path.from, to: link.path.to, queueing, loss: lost } : undefined
 }
 
 /** Of hosts whose processors can be seen. */

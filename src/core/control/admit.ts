@@ -9,7 +9,8 @@ import type { PreCopy, Preparing, Queued } from '../migration/migration.ts'
 import type { StartOptions } from '../migration/start-options.ts'
 import { freeMemory } from '../plan/ledger.ts'
 import { place, type Placement, type PlacementView, refuse } from '../plan/placement.ts'
-import { relieved, type TargetLoads } from '../plan/relief.ts'
+import { type Meant, meantByHost, relieved, type TargetLoads } from '../plan/relief.ts'
+import type { Vm } from '../inventory/vm.ts'
 import type { Intent } from '../policy/policy.ts'
 import { ms } from '../units.ts'
 import type { Command } from './command.ts'
@@ -39,15 +40,16 @@ export function consultPolicy(state: Evacuation, now: Instant): Decision {
     mayGo: (vm, host) => mayGo(state, vm, host),
   })
   let decision: Decision = { state: next === state.policy ? state : { ...state, policy: next }, commands: [] }
+  const loads = targetLoads(state, now)
   for (const intent of intents) {
-    const { state: after, commands } = carryOut(decision.state, intent, now)
+    const { state: after, commands } = carryOut(decision.state, intent, now, loads)
     decision = { state: after, commands: [...decision.commands, ...commands] }
   }
   return decision
 }
 
-function carryOut(state: Evacuation, intent: Intent, now: Instant): Decision {
-  if (intent.kind === 'prepare') return prepareFirst(state, intent, now)
+function carryOut(state: Evacuation, intent: Intent, now: Instant, loads: TargetLoads | undefined): Decision {
+  if (intent.kind === 'prepare') return prepareFirst(state, intent, now, loads)
   const m = state.migrations.get(intent.vm)
   if (m === undefined) return { state, commands: [] }
   switch (intent.kind) {
@@ -115,6 +117,7 @@ function prepareFirst(
   state: Evacuation,
   { candidates, atMost, perSource }: Extract<Intent, { kind: 'prepare' }>,
   now: Instant,
+  loads: TargetLoads | undefined,
 ): Decision {
   let decision: Decision = { state, commands: [] }
   let left = admitting(state) ? atMost : 0
@@ -126,7 +129,7 @@ function prepareFirst(
     const already = leaving.get(m.source) ?? 0
     if (perSource !== undefined && already >= perSource.atMost) continue
     const asked = again && mayAskAgain(m) ? { ...m, excluded: [] } : m
-    const { state: next, commands } = prepare(decision.state, asked, options, prefer, now)
+    const { state: next, commands } = prepare(decision.state, asked, { options, prefer }, now, loads)
     decision = { state: next, commands: [...decision.commands, ...commands] }
     left -= commands.length
     leaving.set(m.source, already + commands.length)
@@ -152,36 +155,52 @@ function mayGo(state: Evacuation, id: VmId, to: HostId): boolean {
   return refuse(vmOf(state, id), host, placementView(state, excluded)) === undefined
 }
 
-function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined, now: Instant): Placement {
+function placeFor(state: Evacuation, m: Queued, prefer: HostId | undefined, loads: TargetLoads | undefined): Placement {
   const { planFile } = state.started
   const view = placementView(state, m.excluded)
   const planned = state.planned.get(m.vm)
   const vm = vmOf(state, m.vm)
   const wish = planFile === undefined ? (prefer ?? planned) : planned
-  const mayDiffer = planFile === undefined && state.hostLoads.size > 0 && wish !== undefined
-  return place(vm, view, mayDiffer ? relieved(vm, wish, view, targetLoads(state, now)) : wish)
+  const mayDiffer = planFile === undefined && loads !== undefined && wish !== undefined
+  return place(vm, view, mayDiffer ? relieved(vm, wish, planned, view, loads) : wish)
 }
 
-const targetLoads = (state: Evacuation, now: Instant): TargetLoads => ({
-  isOverloaded: host => hostLoad(state.hostLoads.get(host), now) === 'overloaded',
-  *meantFor(host) {
-    for (const { vm } of state.migrations.in('queued')) if (state.planned.get(vm) === host) yield vmOf(state, vm)
-  },
-})
+const nobodyMeant: Meant = { memory: 0, apart: new Map() }
 
-function prepare(
-  state: Evacuation,
-  m: Queued,
-  options: StartOptions,
-  prefer: HostId | undefined,
-  now: Instant,
-): Decision {
-  const placement = placeFor(state, m, prefer, now)
+/**
+ * As it is before anything is decided: who finds a place meanwhile still counts as meant for his, which leaves more room than needed.
+ * Undefined where no host was ever overloaded.
+ */
+function targetLoads(state: Evacuation, now: Instant): TargetLoads | undefined {
+  if (state.hostLoads.size === 0) return undefined
+  let meant: ReadonlyMap<HostId, Meant> | undefined
+  return {
+    isOverloaded: host => hostLoad(state.hostLoads.get(host), now) === 'overloaded',
+    meantFor: host => (meant ??= meantByHost(waitingWithPlace(state))).get(host) ?? nobodyMeant,
+  }
+}
+
+function* waitingWithPlace(state: Evacuation): Generator<readonly [HostId, Vm]> {
+  for (const { vm } of state.migrations.in('queued')) {
+    const host = state.planned.get(vm)
+    if (host !== undefined) yield [host, vmOf(state, vm)]
+  }
+}
+
+/** How, and where it had better go. */
+interface Wish {
+  readonly options: StartOptions
+  readonly prefer: HostId | undefined
+}
+
+function prepare(state: Evacuation, m: Queued, wish: Wish, now: Instant, loads: TargetLoads | undefined): Decision {
+  const { options, prefer } = wish
+  const placement = placeFor(state, m, prefer, loads)
   if (!placement.placed) {
     // Somebody may still free memory or come back: a refusal is final only when nothing else moves.
     if (othersInFlight(state, now)) return { state, commands: [] }
     // Every host that would do has failed this VM before; what failed may have passed, so all are asked once more.
-    if (m.excluded.length > 0 && mayAskAgain(m)) return prepare(state, { ...m, excluded: [] }, options, prefer, now)
+    if (m.excluded.length > 0 && mayAskAgain(m)) return prepare(state, { ...m, excluded: [] }, wish, now, loads)
     const failure = { code: 'no-target', refusals: placement.refusals } as const
     const givenUp = {
       phase: 'given-up',

@@ -248,11 +248,22 @@ describe('whether more at a time may bring more', () => {
 })
 
 /** One flow before; then so much goes through for as long as a trial lasts, the fastest at that rate. */
-function tried(before: PathEstimate, through: number, fastest: number, kind: 'more-migrations' | 'higher-cap' = more) {
+function tried(
+  before: PathEstimate,
+  through: number,
+  fastest: number,
+  kind: 'more-migrations' | 'higher-cap' = more,
+  change: Partial<PathObservation> = {},
+) {
   const from = (before.seen.at(-1)?.at ?? 0) / 1000
   let estimate = beginTrial(before, kind, now(from))
   for (let n = 1; n <= 5; n += 1)
-    estimate = observe(estimate, { ...observation([from + n, through]), flows: 2, fastest: Math.min(fastest, through) })
+    estimate = observe(estimate, {
+      ...observation([from + n, through]),
+      flows: 2,
+      fastest: Math.min(fastest, through),
+      ...change,
+    })
   assert.equal(estimate.trial, undefined, 'it is over')
   return estimate
 }
@@ -323,10 +334,16 @@ describe('a cap that spares other people', () => {
 
   test('is tried higher when what it allows was reached for a while and nothing queues', () => {
     assert.equal(mayRaiseCap(reached, roomy, now(4)), true)
-    assert.equal(mayRaiseCap(reached, unseen, now(4)), true)
     assert.equal(mayRaiseCap(reached, full, now(4)), false)
     assert.equal(mayRaiseCap(after(70, [0, 69], [1, 69]), roomy, now(4)), false)
     assert.equal(mayRaiseCap(after(70, ...greedily(0, 4, 69), [4, 60]), roomy, now(4)), false)
+  })
+
+  test('is tried blindly only up to what is left for us: others may be there', () => {
+    assert.equal(mayRaiseCap(reached, unseen, now(4)), false)
+    const fell = after(70, ...greedily(0, 4, 30))
+    assert.equal(mayRaiseCap(fell, unseen, now(4)), true)
+    assert.equal(tried(fell, 100, 100, 'higher-cap').capacity, 70)
   })
 
   test('is reached where a hypervisor rounds it down, though the path is thought to have more for us', () => {
@@ -334,6 +351,10 @@ describe('a cap that spares other people', () => {
     assert.equal(mayRaiseCap(rounded, roomy, now(4)), true)
     const idle = { ...reached, seen: reached.seen.map(each => ({ ...each, goodput: 40, allowed: 50 })) }
     assert.equal(mayRaiseCap(idle, roomy, now(4)), false)
+    // To have what was known to be there is no news: else it would be tried for ever.
+    const [same, better] = [70, 90].map(through => tried(rounded, through, through, 'higher-cap', { fullness: 'full' }))
+    assert.deepEqual([same?.capacity, same?.wait], [70, 20_000])
+    assert.deepEqual([better?.capacity, better?.wait], [90, 10_000])
   })
 
   test('is not tried in the moment in which the queue of those who fill the path runs empty', () => {
@@ -350,7 +371,7 @@ describe('a cap that spares other people', () => {
     const trial = beginTrial(reached, 'higher-cap', now(4))
     assert.equal(offered(trial), 140)
     assert.equal(offered(beginTrial(reached, more, now(4))), 70)
-    assert.equal(tried(reached, 100, 100, 'higher-cap').capacity, 100)
+    assert.equal(tried(reached, 100, 100, 'higher-cap', { fullness: 'full' }).capacity, 100)
   })
 
   test('is as it was when nothing more went through, and is tried again ever more seldom', () => {
@@ -448,7 +469,7 @@ describe('whatever is seen, whenever', () => {
       }),
       runs(500),
     )
-    assert.ok(begun > 50 && raised > 50 && concluded > 50, `${begun} begun, ${raised} raised, ${concluded} concluded`)
+    assert.ok(begun > 30 && raised > 30 && concluded > 30, `${begun} begun, ${raised} raised, ${concluded} concluded`)
   })
 
   test('on a path that is as it is, trials do not swing: no more than one in ten seconds, and ever fewer where they bring nothing', () => {

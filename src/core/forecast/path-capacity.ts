@@ -162,6 +162,7 @@ const atLeast = (estimate: PathEstimate, { goodput }: PathObservation): PathEsti
 
 function concluded(estimate: PathEstimate, trial: Trial, now: PathObservation): PathEstimate {
   const ended = { ...estimate, trial: undefined, short: 0 }
+  const { declared } = estimate
   const after = mean(estimate.seen.slice(-samplesSince))
   if (trial.kind === 'fewer-migrations') {
     if (after >= trial.baseline * asFull) return { ...ended, nextDoubt: now.at, doubtWait: firstDoubtWait }
@@ -181,10 +182,12 @@ function concluded(estimate: PathEstimate, trial: Trial, now: PathObservation): 
     return { ...ended, nextTrial: now.at + estimate.wait, wait }
   }
   const again = { ...ended, nextTrial: now.at, wait: firstWait }
-  if (trial.kind === 'higher-cap') return { ...again, capacity: after }
+  if (trial.kind === 'higher-cap') {
+    const most = now.fullness === 'not full' || now.fullness === 'full' ? after : Math.min(after, declared ?? after)
+    return { ...again, capacity: most }
+  }
   const before = trial.baseline / Math.max(1, trial.streams)
   if (now.fastest > before * noFaster) return { ...again, capacity: Math.max(after, estimate.capacity ?? 0) }
-  const { declared } = estimate
   const capacity = declared === undefined || declared < after ? after * double : declared
   // What was thought before is less true than what a trial shows.
   const doubtWait =
@@ -242,8 +245,10 @@ function hasMoreThanStated({ seen, declared }: PathEstimate): boolean {
 
 /** Whether a higher cap may bring more: what is allowed was reached for a while, and nothing queues. */
 export function mayRaiseCap(estimate: PathEstimate, fullness: Fullness, now: Instant): boolean {
-  const { trial, nextTrial, capacity, seen } = estimate
+  const { trial, nextTrial, capacity, declared, seen } = estimate
   if (trial !== undefined || fullness === 'full' || now < nextTrial || capacity === undefined) return false
+  // Where nobody sees whether others fill the path, no more than what is left for us is tried.
+  if (fullness === 'unknown' && (declared === undefined || capacity >= declared * shortfall)) return false
   if (seen.length <= samplesSince) return false
   // Neighbours who fill a path let its queue run empty for a moment now and then: two rounds of echoes have to say the same.
   if (seen.some(({ at, fullness: was }) => was === 'full' && now - at < emptyFor)) return false
@@ -266,7 +271,11 @@ export const squeezes = ({ squeezed }: Pick<PathEstimate, 'squeezed'>): boolean 
 export function beginTrial(estimate: PathEstimate, kind: Trial['kind'], now: Instant): PathEstimate {
   const last = estimate.seen.at(-1)
   const streams = last?.streams ?? last?.flows ?? 0
-  return { ...estimate, trial: { kind, since: now, baseline: mean(estimate.seen.slice(-samplesSince)), streams } }
+  const went = mean(estimate.seen.slice(-samplesSince))
+  const { capacity = 0 } = estimate
+  // A cap that was rounded down lets less through than is known to be there: to have that is no news.
+  const isRounded = kind === 'higher-cap' && last?.allowed !== undefined && last.allowed < capacity * reached
+  return { ...estimate, trial: { kind, since: now, baseline: isRounded ? Math.max(went, capacity) : went, streams } }
 }
 
 /** What is thought to be there for us now; more, or less, while that is being tried. @unit bytes per second */

@@ -6,7 +6,7 @@ import { defaultVmPolicy, type Vm } from '../inventory/vm.ts'
 import { mebibytes, megabitsPerSecond } from '../units.ts'
 import { openLedger } from './ledger.ts'
 import type { PlacementView } from './placement.ts'
-import { relieved } from './relief.ts'
+import { meantByHost, relieved } from './relief.ts'
 
 const snapshot = aSnapshot({
   sites: [aSite('a'), aSite('b', { safe: true }), aSite('c', { safe: true })],
@@ -28,10 +28,13 @@ interface Question {
   readonly meant?: Readonly<Record<string, readonly Vm[]>>
   readonly view?: Partial<PlacementView>
 }
-const sentTo = ({ who = vm, overloaded = ['b-1'], meant = {}, view = {} }: Question): string =>
-  relieved(
+function sentTo({ who = vm, overloaded = ['b-1'], meant = {}, view = {} }: Question): string {
+  const waiting = Object.entries(meant).flatMap(([host, vms]) => vms.map(each => [hostId(host), each] as const))
+  const all = meantByHost(waiting)
+  return relieved(
     who,
     hostId('b-1'),
+    waiting.find(([, { id }]) => id === who.id)?.[0],
     {
       snapshot,
       ledger: openLedger(view.snapshot ?? snapshot),
@@ -41,8 +44,12 @@ const sentTo = ({ who = vm, overloaded = ['b-1'], meant = {}, view = {} }: Quest
       excluded: [],
       ...view,
     },
-    { isOverloaded: host => overloaded.includes(host), meantFor: host => meant[host] ?? [] },
+    {
+      isOverloaded: host => overloaded.includes(host),
+      meantFor: host => all.get(host) ?? { memory: 0, apart: new Map() },
+    },
   )
+}
 
 describe('a VM that was meant for an overloaded host', () => {
   test('goes to the emptiest of the same site that is not', () => {

@@ -79,8 +79,8 @@ function trialsOf(memory: Memory, view: PolicyView, turn: Turn, lanes: Lanes): M
     ([key, estimate]) =>
       lanes.isShared(key) &&
       view.limits.bandwidth === undefined &&
-      !losesMore(view.network.get(key), lanes.statedLoss(key), view.now) &&
-      mayRaiseCap(estimate, fullness(view.network.get(key), view.now), view.now),
+      mayRaiseCap(estimate, fullness(view.network.get(key), view.now), view.now) &&
+      !losesMore(view.network.get(key), lanes.statedLoss(key), view.now),
   )
   const lowered = [...memory.paths].filter(
     ([key, estimate]) => !lanes.isShared(key) && view.limits.bandwidth === undefined && mayTryFewer(estimate, view.now),

@@ -66,6 +66,17 @@ test('those that start and those that flow get equal shares', () => {
   assert.ok(intents.every(intent => intent.kind !== 'adjust' || intent.why === 'equal share of the bandwidth allowed'))
 })
 
+test('where caps come in steps, shares are whole ones, and no more start than there is room for', () => {
+  const state = flowing(1)
+  const hosts = state.started.snapshot.hosts.map(host => ({ ...host, rateStep: bytesPerSecond(500) }))
+  const started = { ...state.started, snapshot: { ...state.started.snapshot, hosts } }
+  const stepped = viewOf({ ...state, started }, 1200)
+  assert.deepEqual(rates(shareBandwidth(stepped, [start(2), start(3), start(4)])), [
+    ['vm-2', 500],
+    ['vm-1', 500],
+  ])
+})
+
 test('who wants less than its share gets what it wants', () => {
   assert.deepEqual(rates(shareBandwidth(viewOf(flowing(0), 1200), [start(1, 100), start(2, 5_000)])), [
     ['vm-1', 100],

@@ -20,15 +20,17 @@ export function shareBandwidth(
 ): readonly Intent[] {
   const { bandwidth } = view.limits
   if (bandwidth === undefined) return intents
-  const starts = intents.filter(intent => intent.kind === 'start').length
-  const share = bytesPerSecond(bandwidth / Math.max(1, view.migrations.count('pre-copy', 'post-copy') + starts))
+  const flowing = view.migrations.count('pre-copy', 'post-copy')
+  const wanted = startsThatFit(view, intents, flowing, bandwidth)
+  const starts = wanted.filter(intent => intent.kind === 'start').length
+  const share = bytesPerSecond(bandwidth / Math.max(1, flowing + starts))
   const kept = (vm: VmId, rate: number): Tuning['rate'] => {
     const source = view.migrations.get(vm)?.source
     return bytesPerSecond(source === undefined ? rate : inSteps(rate, rateStepOf(view.snapshot, source)))
   }
   const within = (vm: VmId, tuning: Tuning): Tuning => ({ ...tuning, rate: kept(vm, slowest(tuning.rate, share)) })
   const settled = new Set<VmId>()
-  const bounded = intents.map((intent): Intent => {
+  const bounded = wanted.map((intent): Intent => {
     if (intent.kind === 'adjust' || intent.kind === 'cancel') settled.add(intent.vm)
     return intent.kind === 'start' || intent.kind === 'adjust'
       ? { ...intent, tuning: within(intent.vm, intent.tuning) }
@@ -46,4 +48,22 @@ export function shareBandwidth(
     })
   }
   return bounded
+}
+
+/** Each that flows has one step at least: no more of them than the bandwidth has room for. Who does not fit stays ready. */
+function startsThatFit(
+  { migrations, snapshot }: PolicyView,
+  intents: readonly Intent[],
+  flowing: number,
+  bandwidth: number,
+): readonly Intent[] {
+  let left = Number.POSITIVE_INFINITY
+  return intents.filter(intent => {
+    if (intent.kind !== 'start') return true
+    const source = migrations.get(intent.vm)?.source
+    const step = source === undefined ? 1 : rateStepOf(snapshot, source)
+    if (step > 1 && left === Number.POSITIVE_INFINITY) left = Math.floor(bandwidth / step) - flowing
+    left -= 1
+    return left >= 0
+  })
 }

@@ -135,7 +135,7 @@ function* candidates(
       if (prefer !== undefined && view.mayGo(vm, prefer)) before += bytesToMove(view.vmOf(vm))
     }
     const again = prefer !== undefined && m.excluded.includes(prefer)
-    const options = optionsFor(view.vmOf(vm), lane, circumstancesOf(view, lanes, m, lane))
+    const options = optionsFor(view.vmOf(vm), lane, circumstancesOf(view, lanes, m))
     yield { vm, options, prefer, again }
   }
 }

@@ -53,7 +53,7 @@ describe('a cap that is a promise', () => {
     const allowed = bandwidth === undefined ? undefined : megabitsPerSecond(bandwidth)
     const lanes = new Lanes(view.snapshot, new Map(), allowed)
     const lane = lanes.lane(hostId('a-1'), hostId('b-1'))
-    const { compression, channels } = optionsFor(view.vmOf(queued.vm), lane, circumstancesOf(view, lanes, queued, lane))
+    const { compression, channels } = optionsFor(view.vmOf(queued.vm), lane, circumstancesOf(view, lanes, queued))
     return [compression, channels]
   }
 
@@ -78,7 +78,7 @@ describe('an overloaded host', () => {
     const view = viewOf(state, instant(1_000), { admitting: true })
     const queued = [...state.migrations.in('queued')].find(({ source }) => source === hostId('a-1'))
     assert.ok(queued !== undefined)
-    return circumstancesOf(view, new Lanes(view.snapshot, new Map(), undefined), queued, undefined).overloaded
+    return circumstancesOf(view, new Lanes(view.snapshot, new Map(), undefined), queued).overloaded
   }
 
   test('is asked to squeeze only what takes no more than a quarter of a processor', () => {

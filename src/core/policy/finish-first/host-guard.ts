@@ -18,16 +18,18 @@ export const circumstancesOf = (
   view: PolicyView,
   lanes: Lanes,
   { source, attempts, postponed = 0 }: Queued,
-  lane: Lane | undefined,
 ): Circumstances => ({
-  exact: lane !== undefined && lanes.needsExactCaps(lane),
+  exact: waysOf(view, lanes, source).some(way => lanes.needsExactCaps(way)),
   again: attempts > postponed,
   overloaded: isOverloadedNow(view, source) && isSparedSomewhere(view, lanes, source),
 })
 
 /** Placement has the last word on the way it goes by: what would cost too much on one of them is not begun for any. */
 const isSparedSomewhere = (view: PolicyView, lanes: Lanes, source: HostId): boolean =>
-  waysFrom(view, source).some(([first]) => first !== undefined && sparesProcessors(lanes.lane(source, first)))
+  waysOf(view, lanes, source).some(sparesProcessors)
+
+const waysOf = (view: PolicyView, lanes: Lanes, source: HostId): readonly Lane[] =>
+  waysFrom(view, source).flatMap(([first]) => (first === undefined ? [] : [lanes.lane(source, first)]))
 
 /** Ready ones that were to be squeezed by a host that is overloaded since: they are made ready anew, plain. */
 export function* unsuited(view: PolicyView, lanes: Lanes): Generator<Intent> {

@@ -96,7 +96,7 @@ export function look(memory: Memory, view: PolicyView): Memory {
     const isTold = between(m.startedAt, now) >= averageAfter && between(capSince, now) >= toldAfterCap
     // One that gets what one was seen to get lacks nothing.
     const most = Math.min(mostOf(lane, m.streams), lane.single * Math.max(1, m.streams))
-    const seen = add(through.get(path), m, { most, least: lane.least, isTold })
+    const seen = add(through.get(path), m, { most, least: lane.least, step: lane.step, isTold })
     // What a host gets that has no processor left says nothing of squeezing, nor of streams: others use the path too.
     const { squeezed, fastest = 0 } = through.get(path) ?? {}
     through.set(path, isOverloadedNow(view, m.source) ? { ...seen, squeezed, fastest } : seen)
@@ -140,16 +140,19 @@ interface Bounds {
   readonly most: number
   /** One with no higher cap waits. */
   readonly least: number
+  /** Of caps. */
+  readonly step: number
   readonly isTold: boolean
 }
 
-function add(before: Through | undefined, m: Flowing, { most, least, isTold }: Bounds): Through {
+function add(before: Through | undefined, m: Flowing, { most, least, step, isTold }: Bounds): Through {
   const { goodput, flows, streams = 0, fastest, greedy, squeezed, allowed = 0 } = before ?? nothing
   // All of it is sent: what its rate was is the next one's already.
   if (m.phase === 'switchover' && m.finishing) return before ?? nothing
   const rate = m.progress?.rate ?? 0
   const cap = m.tuning.rate ?? Number.POSITIVE_INFINITY
-  const waits = cap <= least
+  // Where caps come in steps, the least may be all that the first has.
+  const waits = cap <= least && (step <= 1 || before !== undefined)
   // The first seconds of a flow are in nobody's average yet.
   const settled = m.phase === 'pre-copy' && isTold
   const takesAll = settled && !waits && rate < Math.min(most, cap) * heldBack

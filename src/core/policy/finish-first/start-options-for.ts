@@ -34,6 +34,8 @@ const spareProcessor = 0.25
 
 type Channels = Pick<StartOptions, 'channels' | 'compression'>
 
+export const usesChannels = ({ channels, compression }: Channels): boolean => channels > 1 || compression !== 'none'
+
 /** Post-copy and multifd do not go together (QEMU 7.2), and post-copy has to be chosen at the start. */
 export function streamsFor(vm: Vm, lane: Lane | undefined): number {
   if (lane === undefined || vm.policy.allow.includes('post-copy') || !Number.isFinite(lane.usual)) return 1
@@ -99,7 +101,7 @@ export function firstDowntime(vm: Vm, lane: Lane, { channels, compression }: Cha
 
 /** How long what the buffers of several streams hold takes. @unit ms */
 function emptied({ channels, compression }: Channels, { narrowest, perStream }: Lane): number {
-  if (channels <= 1 && compression === 'none') return 0
+  if (!usesChannels({ channels, compression })) return 0
   return (channels * bufferOfChannel * 1000) / Math.max(1, Math.min(narrowest, channels * perStream))
 }
 

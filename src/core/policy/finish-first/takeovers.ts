@@ -76,7 +76,7 @@ export class Takeovers {
         const way = this.#lanes.lane(m.source, host)
         const candidate = {
           vm: id,
-          options: optionsFor(this.#view.vmOf(id), way, circumstancesOf(this.#view, this.#lanes, m, way)),
+          options: optionsFor(this.#view.vmOf(id), way, circumstancesOf(this.#view, this.#lanes, m)),
           prefer: host,
         }
         yield { kind: 'prepare', candidates: [candidate], atMost: 1 }

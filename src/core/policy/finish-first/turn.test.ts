@@ -28,7 +28,7 @@ import {
   twoWays,
   unlimited,
 } from '../../../../test/finish-first-facts.ts'
-import { change, lived, makespan } from '../../../../test/finish-first-worlds.ts'
+import { change, flowing, lived, makespan, ours, watched } from '../../../../test/finish-first-worlds.ts'
 import type { Evacuation } from '../../control/evacuation.ts'
 import type { Limits } from '../../control/observed.ts'
 import { hostId, siteId, vmId } from '../../ids.ts'
@@ -321,6 +321,29 @@ describe('bounds', () => {
         ),
         {},
       )
+    })
+
+    test('the first does not wait, though the least cap is all it has: what does not converge is helped', () => {
+      const dirty = { hot: mebibytes(60), period: ms(2_000), cold: bytesPerSecond(0) }
+      const writes = aVm('vm-1', 'a-1', { used: mebibytes(100), dirty, ...allowing('post-copy') })
+      const snapshot = inStepsOf(aSnapshot({ paths: [pathOf(100)], vms: [writes] }))
+      const { state } = lived(snapshot, [], { ...unlimited, bandwidth: megabitsPerSecond(12) })
+      const [home] = [...state.migrations.in('landed')]
+      assert.equal(home?.mode, 'post-copy')
+    })
+
+    test('a higher cap that brings no more than is known to be there is tried ever more seldom', () => {
+      const path = pathOf(50, { background: megabitsPerSecond(25), rtt: ms(40) })
+      const snapshot = inStepsOf(
+        aSnapshot({ hosts: [roomy('a-1', 'a'), roomy('b-1', 'b')], paths: [path], vms: guests(1, 1) }),
+      )
+      const caps: (number | undefined)[] = []
+      watched({ ...ours, snapshot, timeline: [] }, state => {
+        for (const { tuning } of flowing(state)) if (tuning.rate !== caps.at(-1)) caps.push(tuning.rate)
+      })
+      // The neighbours fill their half: 25 Mbit/s are there, of which the cap leaves 17.
+      // For ever, every nine seconds, they would be more than a hundred.
+      assert.ok(caps.length > 1 && caps.length <= 30, `${caps.length} caps`)
     })
 
     test('a cap that was rounded down is not taken for a path that carries less', () => {

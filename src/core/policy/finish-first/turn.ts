@@ -13,7 +13,7 @@ import { isOverloadedNow } from './host-guard.ts'
 import { floor, type Lane, type Lanes } from './lanes.ts'
 import type { Lateness } from './lateness.ts'
 import { averageAfter, type Flowing, type Memory, silentAfter, silentFor } from './memory.ts'
-import { firstDowntime, roomBeside } from './start-options-for.ts'
+import { firstDowntime, roomBeside, usesChannels } from './start-options-for.ts'
 
 /** A VM starts when it gets at least this share of what it could get alone. */
 const worthStarting = 0.25
@@ -153,13 +153,15 @@ export class Turn {
     const queue = this.#in(lane)
     const waits = this.#waitingRate(lane, queue)
     const rate = free || !Number.isFinite(taken.rate) ? undefined : inSteps(Math.max(waits, taken.rate), lane.step)
-    if (rate === waits) queue.warm = true
+    // Where caps come in steps, the least may be all that the first has.
+    const isWaiting = rate === waits && (lane.step <= 1 || !taken.first)
+    if (isWaiting) queue.warm = true
     const timeToHome = timeAt(m.progress?.remaining, rate ?? taken.rate)
-    const adjusted = this.#adjustment(m, lane, rate, queue, timeToHome)
+    const adjusted = this.#adjustment(m, lane, { rate, isWaiting }, queue, timeToHome)
     queue.first ??= { vm: m.vm, timeToHome }
     if (adjusted !== undefined) this.intents.push(adjusted)
     // What does not move at all does not lose against what it writes.
-    else if (m.phase === 'pre-copy' && queue.first.vm === m.vm && rate !== waits && silence < stillAfter)
+    else if (m.phase === 'pre-copy' && queue.first.vm === m.vm && !isWaiting && silence < stillAfter)
       this.intents.push(...ladder(m, this.#view.vmOf(m.vm), this.#isAwaited()))
   }
 
@@ -234,8 +236,8 @@ export class Turn {
       this.#start(m, lane, on, undefined)
       return
     }
-    // Where caps are promises and the least of them is much, nothing warms up on top of them.
-    const isLittle = lane.least <= floor || !this.#lanes.isBounded(lane)
+    // Where caps are promises and the least that is kept is much, nothing warms up on top of them.
+    const isLittle = !this.#lanes.isBounded(lane) || (lane.least <= floor && !usesChannels(m.options))
     const warms = !fair && queue.standing !== undefined && !queue.warm && isLittle
     if (!fair && !warms) return
     const rate = this.#lanes.isFree(lane, offered) || !Number.isFinite(offered.rate) ? undefined : offered.rate
@@ -278,7 +280,7 @@ export class Turn {
   #adjustment(
     m: PreCopy | PostCopy,
     lane: Lane,
-    rate: number | undefined,
+    { rate, isWaiting }: { readonly rate: number | undefined; readonly isWaiting: boolean },
     { first }: InQueue,
     timeToHome: number | undefined,
   ): Intent | undefined {
@@ -299,7 +301,7 @@ export class Turn {
       first: first?.vm,
       firstTimeToHome: first?.timeToHome,
       timeToHome,
-      waits: rate !== undefined && rate <= lane.least,
+      waits: isWaiting && rate !== undefined && rate <= lane.least,
     })
     return { kind: 'adjust', vm: m.vm, tuning, why }
   }
