@@ -14,13 +14,14 @@ export interface Discovered {
   readonly addresses: ReadonlyMap<string, readonly string[]>
 }
 
-/** Names are looked up one by one there. */
-const mostNames = 64
+/** Names are looked up there all at the same time. */
+export const mostNames = 64
 export const isNumericAddress = (address: string): boolean => /^[\d.]+$/.test(address) || address.includes(':')
 
 export const discoverPrelude = `d() {
  for m; do :; done
- echo "$m:names"; for n; do [ "$n" = "$m" ] || getent ahosts "$n" 2>/dev/null | while read -r a x; do echo "$n $a"; done; done
+ t=; command -v timeout >/dev/null 2>&1 && t='timeout 3'
+ echo "$m:names"; for n; do [ "$n" = "$m" ] || $t getent ahosts "$n" 2>/dev/null </dev/null | while read -r a x; do echo "$n $a"; done & done; wait
  echo "$m:devices"; for p in /sys/class/net/*; do s=-; [ -e "$p/device" ] && { read -r s <"$p/speed"; } 2>/dev/null; : "\${s:=0}"; l=; for x in "$p"/lower_*; do [ -e "$x" ] && l="$l \${x##*/lower_}"; done; echo "\${p##*/} $s$l"; done
 }
 w() {

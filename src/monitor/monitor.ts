@@ -30,7 +30,7 @@ import { type Milliseconds, ms } from '../core/units.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { Clock } from '../time/clock.ts'
 import { withDeadline } from '../time/with-deadline.ts'
-import { isNumericAddress } from './discover.ts'
+import { isNumericAddress, mostNames } from './discover.ts'
 import { HostReader } from './host-reader.ts'
 import { pingFrom, type PingTarget } from './light-probe.ts'
 
@@ -72,7 +72,7 @@ export interface NetworkMonitor {
 const readEvery = ms(1_000)
 /** At rest; and where other people share a path that we use, so that their queue is told from ours. @unit ms */
 const pingEvery = ms(30_000)
-const pingSharedEvery = ms(3_000)
+const pingSharedEvery = ms(2_000)
 /** Five echoes, the slowest two seconds late, over a slow connection. */
 const pingsWithin = ms(15_000)
 /** The first echoes wait until hosts had a chance to answer. */
@@ -86,8 +86,17 @@ export class Monitor implements NetworkMonitor {
   constructor(options: MonitorOptions) {
     this.#options = options
     this.#state = emptyNetwork(options.map)
-    const peersOf = (host: HostId): readonly string[] =>
-      options.hosts.filter(other => other.host !== host).map(({ address }) => address)
+    const read = options.hosts.filter(({ remote }) => isKnown(remote))
+    /** Where ways lead to, those that are read first. Each host begins with others: all together know more names than one looks up. */
+    const peersOf = (host: HostId): readonly string[] => {
+      const others = options.hosts.filter(other => options.map.linkOf(host, other.host) !== undefined)
+      const first = read.findIndex(each => each.host === host) * mostNames
+      return [true, false].flatMap(isRead => {
+        const some = others.filter(({ remote }) => isKnown(remote) === isRead).map(({ address }) => address)
+        const from = some.length === 0 ? 0 : first % some.length
+        return [...some.slice(from), ...some.slice(0, from)]
+      })
+    }
     this.#readers = options.hosts.flatMap(({ host, remote, readEvery: every = readEvery }) =>
       isKnown(remote)
         ? [{ reader: new HostReader({ host, remote, clock: options.clock, peers: peersOf(host) }), every }]
@@ -191,6 +200,8 @@ export class Monitor implements NetworkMonitor {
 
   async #askForEchoes(signal: AbortSignal): Promise<void> {
     if (!(await this.#pause(firstPingAfter, signal))) return
+    /** One that hangs keeps no other from being asked. */
+    const asked = new Map<HostId, Promise<void>>()
     do {
       const rounds = new Map<MonitoredHost, PingTarget[]>()
       for (const { link, flows } of this.links()) {
@@ -199,8 +210,15 @@ export class Monitor implements NetworkMonitor {
         if (pair === undefined) continue
         rounds.set(pair.from, [...(rounds.get(pair.from) ?? []), { to: pair.to.host, address: pair.to.address }])
       }
-      await Promise.all([...rounds].map(([from, targets]) => this.#ping(from, targets, signal)))
+      for (const [from, targets] of rounds) {
+        if (asked.has(from.host)) continue
+        asked.set(
+          from.host,
+          this.#ping(from, targets, signal).finally(() => asked.delete(from.host)),
+        )
+      }
     } while (await this.#pause(pingSharedEvery, signal))
+    await Promise.all(asked.values())
   }
 
   #isPingDue(link: Link, flows: number): boolean {
