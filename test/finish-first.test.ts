@@ -270,32 +270,24 @@ describe('what the operator and the neighbours bound', () => {
     )
   })
 
-  test('caps leave them their part, but for trials: twice as much, for five seconds, and ten seconds apart', () => {
-    let [seen, tried] = [0, 0]
+  test('caps leave them their part all the time: a path that they fill is not tried', () => {
+    let seen = 0
     fc.assert(
       fc.property(arbOnePath(steady, { median: large }), arbPercent, (spec, percent) => {
         const { snapshot, timeline } = generateWorld(spec)
         const capacity = onlyPath(snapshot).capacity ?? 0
         const background = bytesPerSecond((capacity * percent) / 100)
         const left = (capacity - background) * 1.01 + waiting
-        let [since, ended] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-        watched({ snapshot: withPath(snapshot, { background }), timeline, ...ours }, (state, _, now) => {
+        watched({ snapshot: withPath(snapshot, { background }), timeline, ...ours }, state => {
           if (state.migrations.count('switchover') > 0) return
           const caps = flowing(state).map(({ tuning }) => tuning.rate ?? Infinity)
           const together = caps.reduce((sum, rate) => sum + rate, 0)
           seen += caps.length
-          assert.ok(together <= left * 2, `${together} of ${left}`)
-          if (together > left && since === Number.POSITIVE_INFINITY) {
-            assert.ok(now - ended >= 9_000, `tried again after ${now - ended} ms`)
-            since = now
-            tried += 1
-          }
-          if (together > left) assert.ok(now - since <= 6_000, `tried for ${now - since} ms`)
-          else if (since < now) [since, ended] = [Number.POSITIVE_INFINITY, now]
+          assert.ok(together <= left, `${together} of ${left}`)
         })
       }),
       runs(40),
     )
-    assert.ok(seen > 1_000 && tried > 5, `${seen} seen, ${tried} trials`)
+    assert.ok(seen > 1_000, `${seen} seen`)
   })
 })
