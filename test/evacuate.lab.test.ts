@@ -267,7 +267,7 @@ describe('evacuation of real guests', { skip: whyNoLab() ?? false }, () => {
         loads.some(line => overloaded.test(line)),
         `nobody said that hosts are overloaded: ${loads.join('; ')}`,
       )
-      assert.match(stdout, new RegExp(`"kind":"network","paths":\\\\[{"from":"${from}","to":"${to}","queueing":`))
+      assert.match(stdout, new RegExp(`"kind":"network","paths":\\[{"from":"${from}","to":"${to}","queueing":`))
       swap()
     } finally {
       for (const burn of burns) burn.kill('SIGKILL')
