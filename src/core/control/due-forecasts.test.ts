@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { allJudged } from '../forecast/forecasting.ts'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { aProgress, arbStory, aSnapshot, migrationOf, runs, someVms, startedFrom } from '../../../test/arbitraries.ts'
@@ -86,10 +87,10 @@ test('when it is home, what was said stands in the journal beside what came', ()
   )
   const { forecasting } = journalOf(facts).state
   assert.deepEqual(
-    forecasting.judged.map(({ mark }) => mark),
+    allJudged(forecasting.judged).map(({ mark }) => mark),
     [0, 10, 50],
   )
-  assert.ok(forecasting.judged.every(({ error }) => error !== undefined && error < 0.1))
+  assert.ok(allJudged(forecasting.judged).every(({ error }) => error !== undefined && error < 0.1))
   assert.equal(forecasting.correction[50].length, 1, 'and corrects what is said next')
 })
 
@@ -97,7 +98,7 @@ test('an attempt that failed has an end that never came, and teaches nothing', (
   const failed: Timed = [2_000, { kind: 'attempt-failed', ...of, failure: { code: 'path-lost', detail: 'cut' } }]
   const { state } = journalOf([start, ready, progress(1_300, 12), failed])
   assert.equal(state.forecasting.neverCame, 2)
-  assert.deepEqual(state.forecasting.judged, [])
+  assert.deepEqual(allJudged(state.forecasting.judged), [])
   assert.ok(migrationOf(state, 'vm-1').phase === 'queued')
 })
 

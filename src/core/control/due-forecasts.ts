@@ -105,12 +105,19 @@ function whole(before: Evacuation | undefined, after: Evacuation, event: Observe
   const { said, lookedAt } = after.forecasting
   const last = said.at(-1)?.mark
   if (after.endedAt !== undefined || last === marks.at(-1)) return []
-  if (event.kind !== 'evacuation-started' && before?.forecasting.lookedAt === lookedAt) return []
+  if (event.kind !== 'evacuation-started' && !isLookDue(after, before?.forecasting.lookedAt, lookedAt)) return []
   const mark = event.kind === 'evacuation-started' ? 0 : markPassed(shareHome(after, now))
   if (last !== undefined && mark <= last) return []
   const outlooks = outlookOf(after, now, 'all')
   const because = whyNoEnd(after, outlooks)
   return [{ kind: 'forecast', mark, end: because === undefined ? lastOf(after, outlooks, now) : undefined, because }]
+}
+
+/** With very many VMs not every second: each look goes through all of them. */
+function isLookDue({ startedAt, vms }: Evacuation, before: number | undefined, lookedAt: number): boolean {
+  if (before === undefined || before === lookedAt) return before !== lookedAt
+  const every = Math.max(1, Math.floor(vms.size / 1_000)) * 1_000
+  return every === 1_000 || Math.floor((before - startedAt) / every) !== Math.floor((lookedAt - startedAt) / every)
 }
 
 /** When the last of all will be home. @unit ms since the alarm */

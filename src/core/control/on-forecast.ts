@@ -54,7 +54,7 @@ export function onVmForecastJudged(state: Evacuation, event: Fact<'vm-forecast-j
   if (came === undefined)
     return { ...state, forecasting: { ...forecasting, neverCame: forecasting.neverCame + said.length } }
   const correction = correctedBy(forecasting.correction, event)
-  const judged = [...forecasting.judged, ...said.map(each => judge(each, began, came))]
+  const judged = { newest: said.map(each => judge(each, began, came)), earlier: forecasting.judged }
   return { ...state, forecasting: { ...forecasting, correction, judged } }
 }
 

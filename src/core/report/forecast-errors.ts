@@ -1,4 +1,5 @@
 /** How far forecasts were off, from what was said and what came: part of the report (docs/report.md). */
+import { allJudged } from '../forecast/forecasting.ts'
 import type { Evacuation } from '../control/evacuation.ts'
 import { type Mark, marks, quantile } from '../forecast/correction.ts'
 import { judge } from '../forecast/said.ts'
@@ -38,7 +39,8 @@ export interface ForecastErrors {
 export const noForecasts: ForecastErrors = { vms: [], end: [], neverCame: 0 }
 
 export function forecastErrorsOf({ forecasting }: Evacuation): ForecastErrors {
-  const { judged, said, cameAt, neverCame } = forecasting
+  const { said, cameAt, neverCame } = forecasting
+  const judged = allJudged(forecasting.judged)
   return {
     vms: marks.map(progress => {
       const those = judged.filter(({ mark }) => mark === progress)

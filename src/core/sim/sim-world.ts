@@ -181,13 +181,14 @@ export class SimWorld {
   /** As QEMU finds it when it allocates: what its guests have, and what others took. */
   #insistOnRoom(host: HostId, vm: VmId): void {
     const strangers = this.#strangers.get(host) ?? 0
+    // Who has over-committed a host from the start may go on with it; only what others took is in the way.
+    if (strangers === 0) return
     const need = this.#vms.get(vm)?.memory ?? 0
     let taken = strangers
     for (const [other, copies] of this.#copies)
       if (other !== vm && copies.has(host)) taken += this.#vms.get(other)?.memory ?? 0
     const free = Math.max(0, (this.#memory.get(host) ?? 0) - taken)
-    // Who has over-committed a host from the start may go on with it; only what others took is in the way.
-    if (strangers === 0 || need <= free) return
+    if (need <= free) return
     const detail = `${host} cannot allocate ${showBytes(need)} for ${vm}: ${showBytes(free)} free`
     throw new SimRefusal('target-out-of-memory', detail)
   }
