@@ -1,6 +1,7 @@
 /**
- * The monitor: reads the hosts it is given, once a second where they send, at rest asks for a few echoes, and folds what comes into the state of every
- * path (core/network/). One host's trouble is that host's: it is shown as silent, with the reason, and asked again.
+ * The monitor: reads the hosts it is given, once a second where they send, asks for a few echoes at rest and beside neighbours, and folds
+ * what comes into the state of every path (core/network/). One host's trouble is that host's: it is shown as silent, with the reason, and
+ * asked again.
  *
  * The engine runs it beside its executor (run-evacuation.ts) and makes facts of `links()` and `hosts()` (engine/network-facts.ts): facts are
  * journaled, so they are few. It never throws into the loop, never waits for a host longer than its deadline, and starts nothing on a host
