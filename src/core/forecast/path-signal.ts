@@ -26,14 +26,17 @@ const validFor = 10_000
 /** Jitter of a quiet path is below this, the queue of a full one above (a drop-tail queue holds tens of milliseconds). @unit ms */
 const queueOfFull = 8
 
-/** What is lost beside what is stated to be: where others share a path and echoes say nothing, this is how their queue shows. */
+/** So much lost beside what is stated to be is somebody's queue that overflows. */
 const lostByOthers = 0.02
+
+const isOfNow = (signal: PathSignal | undefined, now: Instant): signal is PathSignal =>
+  signal !== undefined && signal.at <= now && now - signal.at <= validFor
 
 /** @param stated the share that this path always loses */
 export const losesMore = (signal: PathSignal | undefined, stated: number, now: Instant): boolean =>
-  signal !== undefined && signal.at <= now && now - signal.at <= validFor && signal.loss - stated >= lostByOthers
+  isOfNow(signal, now) && signal.loss - stated >= lostByOthers
 
 export function fullness(signal: PathSignal | undefined, now: Instant): Fullness {
-  if (signal === undefined || signal.at > now || now - signal.at > validFor) return 'unknown'
+  if (!isOfNow(signal, now)) return 'unknown'
   return signal.queueing >= queueOfFull ? 'full' : 'not full'
 }

@@ -16,3 +16,13 @@ export interface StartOptions {
   readonly postCopy: boolean
 }
 export const plainStart: StartOptions = { channels: 1, compression: 'none', autoConverge: false, postCopy: false }
+
+/** Squeezed memory goes over channels (multifd), be it one. */
+export const usesChannels = ({ channels, compression }: Pick<StartOptions, 'channels' | 'compression'>): boolean =>
+  channels > 1 || compression !== 'none'
+
+/**
+ * Over channels QEMU sends packets of 128 pages and looks at its cap ten times a second (migration/multifd.h, migration.c): so much memory
+ * goes whatever the cap. In the lab: 1.2 MiB/s allowed, 5.0 MiB/s sent. @unit bytes per second
+ */
+export const leastOverChannels = 128 * 4096 * 10

@@ -13,7 +13,7 @@
  */
 import type { HostId, VmId } from '../ids.ts'
 import type { DiskProgress } from '../migration/progress.ts'
-import type { StartOptions } from '../migration/start-options.ts'
+import { leastOverChannels, type StartOptions, usesChannels } from '../migration/start-options.ts'
 import { bytes } from '../units.ts'
 import type { Alarm } from './kernel.ts'
 import { blocksWithin, dirtiedWithin, type Guest, pageSize } from './physics/guest-memory.ts'
@@ -21,7 +21,6 @@ import {
   channelBuffer,
   judgedEvery,
   leastRound,
-  leastOfChannels,
   squeezeMost,
   streamMost,
   throttleFirst,
@@ -122,10 +121,8 @@ export const flowOf = (transfer: Transfer, perFlow: number, threadShare: number)
 }
 
 /** A cap below this is not kept. @unit bytes per second, on the wire */
-const leastKept = (transfer: Transfer): number => (usesChannels(transfer) ? leastOfChannels * wirePerByte(transfer) : 0)
-
-const usesChannels = ({ options: { channels, compression } }: Transfer): boolean =>
-  channels > 1 || compression !== 'none'
+const leastKept = (transfer: Transfer): number =>
+  usesChannels(transfer.options) ? leastOverChannels * wirePerByte(transfer) : 0
 
 /** Takes in what went over since the last time. */
 export function settle(transfer: Transfer, now: number): void {
@@ -144,7 +141,7 @@ const threshold = (transfer: Transfer): number =>
 
 /** What sockets hold counts as sent, and a guest stands still until they are empty. @unit bytes */
 const buffered = (transfer: Transfer): number => {
-  return usesChannels(transfer) ? (transfer.options.channels * channelBuffer) / wirePerByte(transfer) : 0
+  return usesChannels(transfer.options) ? (transfer.options.channels * channelBuffer) / wirePerByte(transfer) : 0
 }
 
 /** When this pass (or the rest) will be through at the present rate; undefined when nothing moves. @unit ms from now */

@@ -4,6 +4,7 @@ import { offered, type PathEstimate, squeezes } from '../../forecast/path-capaci
 import { lossLimit } from '../../forecast/tcp.ts'
 import type { HostId } from '../../ids.ts'
 import { rateStepOf } from '../rate-step.ts'
+import { leastOverChannels } from '../../migration/start-options.ts'
 import { findHost, type Path, type Snapshot, wayBetween } from '../../inventory/snapshot.ts'
 
 /** What a migration that has to wait may send: its connection lives. @unit bytes per second */
@@ -49,11 +50,7 @@ const squeezedUpTo = 125_000_000
 const squeezedByThread = 300_000_000
 /** Bytes on the wire for one of memory, at best: so much more is squeezed than the path carries. */
 const squeezedTo = 0.55
-/**
- * Over channels (multifd) QEMU sends packets of 128 pages, and looks at its cap ten times a second: a migration gets so much whatever it was
- * told, which a cap that is a promise must not be near. Seen in the lab: 1.2 MiB/s asked for, 5.0 MiB/s sent. @unit bytes per second
- */
-const leastOfChannels = 128 * 4096 * 10
+/** A promise of less than so many times what goes over channels whatever the cap is given to one stream. */
 const timesLeast = 4
 /** What one migration was seen to get at most is an average: it may have a little more. */
 const singleMay = 1.1
@@ -193,7 +190,7 @@ export class Lanes {
 
   /** Caps are promises, of less than channels keep. */
   needsExactCaps(lane: Lane): boolean {
-    return this.isBounded(lane) && Math.min(lane.usual, this.#bandwidth) < leastOfChannels * timesLeast
+    return this.isBounded(lane) && Math.min(lane.usual, this.#bandwidth) < leastOverChannels * timesLeast
   }
 
   /** Takes all it gets: nobody has a claim before it, and nobody else on the path is to be spared. */

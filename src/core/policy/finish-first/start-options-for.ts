@@ -1,7 +1,7 @@
 /** How a VM is sent: what has to be chosen before its first byte leaves (streams, throttle, the way out if it does not converge). */
 import type { Vm } from '../../inventory/vm.ts'
 import type { Switchover, Tuning } from '../../migration/migration.ts'
-import type { StartOptions } from '../../migration/start-options.ts'
+import { type StartOptions, usesChannels } from '../../migration/start-options.ts'
 import { fraction, ms } from '../../units.ts'
 import { dirtiesOf } from './guest.ts'
 import { type Lane, squeezingTakes } from './lanes.ts'
@@ -33,8 +33,6 @@ const leastShare = 0.2
 const spareProcessor = 0.25
 
 type Channels = Pick<StartOptions, 'channels' | 'compression'>
-
-export const usesChannels = ({ channels, compression }: Channels): boolean => channels > 1 || compression !== 'none'
 
 /** Post-copy and multifd do not go together (QEMU 7.2), and post-copy has to be chosen at the start. */
 export function streamsFor(vm: Vm, lane: Lane | undefined): number {

@@ -3,6 +3,7 @@ import { mayTryMore } from '../../forecast/path-capacity.ts'
 import { fullness } from '../../forecast/path-signal.ts'
 import type { HostId, VmId } from '../../ids.ts'
 import type { PreCopy, PostCopy, Preparing, Switchover, Tuning } from '../../migration/migration.ts'
+import { usesChannels } from '../../migration/start-options.ts'
 import { bytesToMove } from '../../inventory/vm.ts'
 import { bytesPerSecond, showTime } from '../../units.ts'
 import { whyAdjusted } from '../../report/why-adjusted.ts'
@@ -13,7 +14,7 @@ import { isOverloadedNow } from './host-guard.ts'
 import { floor, type Lane, type Lanes } from './lanes.ts'
 import type { Lateness } from './lateness.ts'
 import { averageAfter, type Flowing, type Memory, silentAfter, silentFor } from './memory.ts'
-import { firstDowntime, roomBeside, usesChannels } from './start-options-for.ts'
+import { firstDowntime, roomBeside } from './start-options-for.ts'
 
 /** A VM starts when it gets at least this share of what it could get alone. */
 const worthStarting = 0.25

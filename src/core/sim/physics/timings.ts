@@ -40,12 +40,6 @@ export const backoffMost = 120_000
 
 /** Bytes a second one migration thread can put on the wire: QEMU's single stream tops out near 10 Gbit/s on one CPU. @unit bytes per second */
 export const streamMost = 1.25e9
-/**
- * Over channels QEMU sends packets of 128 pages and looks at its cap ten times a second (migration/ram.c, migration.c): so much memory goes
- * whatever the cap. In the lab: 1.2 MiB/s allowed, 5.0 MiB/s sent. @unit bytes per second
- */
-export const leastOfChannels = 128 * 4096 * 10
-
 /** What one thread squeezes: measured for zstd at level 1, some three times slower for zlib, an assumption. @unit bytes of memory per second */
 export const squeezeMost = { none: Number.POSITIVE_INFINITY, xbzrle: streamMost, zlib: 1e8, zstd: 3e8 } as const
 /** Where less than this share of a host's processors is idle, a thread gets less than one: an assumption. */
